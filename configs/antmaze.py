@@ -1,0 +1,20 @@
+"""AntMaze: an eight-jointed ant walks through a maze it cannot see to a goal it is not told (D4RL).
+
+    python -m experiments.train --config=configs/antmaze.py[:VARIANT]
+
+VARIANT is umaze (the default), umaze-diverse, medium-play, medium-diverse, large-play, large-diverse, or all.
+"""
+
+from gtp_jax import config as gtp_config
+from gtp_jax import tasks
+
+
+def get_config(variant: str = "umaze"):
+    if variant not in (*tasks.ANTMAZE, "all"):
+        raise ValueError(f"unknown variant {variant!r} of antmaze; there are {', '.join(tasks.ANTMAZE)} and all")
+    config = gtp_config.base()
+    config.tasks = tuple(f"antmaze/{v}" for v in (tasks.ANTMAZE if variant == "all" else (variant,)))
+    if variant == "umaze":
+        # Every trajectory of these data leads to the goal: behaviour cloning is enough.
+        config.agent.eta = 0.0
+    return config

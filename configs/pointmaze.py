@@ -1,0 +1,17 @@
+"""PointMaze: a point mass in the same mazes; the data take seconds to make. The fast config, for tests and for trying.
+
+    python -m experiments.train --config=configs/pointmaze.py[:VARIANT]
+
+VARIANT is umaze (the default), medium or large.
+"""
+
+from gtp_jax import config as gtp_config
+from gtp_jax import tasks
+
+
+def get_config(variant: str = "umaze"):
+    if variant not in tasks.POINTMAZE:
+        raise ValueError(f"unknown variant {variant!r} of pointmaze; there are {', '.join(tasks.POINTMAZE)}")
+    config = gtp_config.base()
+    config.tasks = (f"pointmaze/{variant}",)
+    return config

@@ -1,0 +1,45 @@
+"""What the command-line programs share: flags, and how a user's mistake ends."""
+
+import contextlib
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+from gtp_jax.errors import UserError
+
+
+def fail(message: object) -> None:
+    """Ends the program with status 2 and one line on stderr."""
+    lines = [line.strip() for line in str(message).splitlines() if line.strip()]
+    # Errors of a config file come with a traceback, whose last line is the message.
+    text = lines[-1].removeprefix("ValueError: ") if len(lines) > 2 else " ".join(lines)
+    print(f"error: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except (flags.Error, OSError, AttributeError, ValueError, TypeError) as error:
+        fail(error)
+    if len(rest) > 1:
+        fail(f"unexpected argument {rest[1]!r}; flags begin with --")
+    return rest
+
+
+def run(main: Callable[[contextlib.ExitStack], None]) -> None:
+    """Parses the flags and runs a program, turning `UserError` into one line and status 2.
+
+    What the program puts on the stack is closed however it ends.
+    """
+
+    def wrapped(_):
+        logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
+        try:
+            with contextlib.ExitStack() as stack:
+                main(stack)
+        except UserError as error:
+            fail(error)
+
+    app.run(wrapped, flags_parser=_parse)

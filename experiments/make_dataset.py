@@ -1,0 +1,84 @@
+"""Makes a data set of maze navigation in the local Minari store, without a download.
+
+    python -m experiments.make_dataset antmaze/umaze --num_transitions=200000 --seed=0
+
+The data stand in for D4RL's, see `gtp_jax.data.generate`. MINARI_DATASETS_PATH says where the store is. About 1400
+antmaze transitions a second on each core. Exit status: 0 if the data set is there, 2 after one line on stderr if not.
+"""
+
+import sys
+from concurrent.futures.process import BrokenProcessPool
+
+import minari
+import numpy as np
+from absl import app, flags
+from minari.storage import get_dataset_path
+
+from gtp_jax.data import generate
+from gtp_jax.tasks import SUCCESS_RADIUS, MazeTask, get
+
+_NUM_TRANSITIONS = flags.DEFINE_integer("num_transitions", 200_000, "Transitions in all.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed; the same one makes the same data.")
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes; one a core if not given.")
+_FORCE = flags.DEFINE_bool("force", False, "Make the data set again if it exists.")
+
+
+def summary(task: MazeTask, name: str) -> str:
+    """What is in the data set of that id, in five lines."""
+    dataset, near = minari.load_dataset(name), 0
+    for episode in dataset.iterate_episodes():
+        distance = np.linalg.norm(episode.observations["achieved_goal"][1:] - task.goal_xy, axis=1)
+        near += np.count_nonzero(distance <= SUCCESS_RADIUS)
+    return (
+        f"id:          {name}\n"
+        f"path:        {get_dataset_path(name)}\n"
+        f"transitions: {dataset.total_steps}\n"
+        f"episodes:    {dataset.total_episodes}\n"
+        f"at goal:     {near} transitions within {SUCCESS_RADIUS} m of the evaluation goal"
+    )
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Reads the flags and returns the rest.
+
+    Raises:
+        SystemExit: with status 2 after one line on stderr.
+    """
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        fail(error)
+
+
+def fail(error: Exception | str) -> None:
+    """Ends the program with one line on stderr."""
+    print("make_dataset:", *str(error).splitlines(), file=sys.stderr)
+    sys.exit(2)
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) != 2:
+        fail("needs the name of one task, as in `python -m experiments.make_dataset antmaze/umaze`")
+    for flag in (_NUM_TRANSITIONS, _NUM_WORKERS):
+        if flag.value is not None and flag.value < 1:
+            fail(f"--{flag.name}={flag.value}: must be at least 1")
+    if _SEED.value < 0:
+        fail(f"--seed={_SEED.value}: must not be negative")
+    try:
+        task = get(argv[1])
+        name = generate.dataset_id(task, _NUM_TRANSITIONS.value, _SEED.value)
+        if get_dataset_path(name).exists() and not _FORCE.value:
+            print(f"{name} exists already; --force makes it again")
+        else:
+            generate.generate(
+                task, _NUM_TRANSITIONS.value, _SEED.value, num_workers=_NUM_WORKERS.value, overwrite=_FORCE.value
+            )
+        print(summary(task, name))
+    except OSError as error:
+        fail(f"the Minari store does not work, MINARI_DATASETS_PATH can name another: {error}")
+    except (ValueError, BrokenProcessPool) as error:
+        fail(error)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)

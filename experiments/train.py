@@ -1,0 +1,215 @@
+"""Trains a population of GTP agents in one compiled program, evaluates it and writes everything to a working directory.
+
+    python -m experiments.train --config=configs/antmaze.py[:VARIANT] [--workdir=DIR] [--config.FIELD=VALUE ...]
+
+Running again with the same --workdir resumes from the last checkpoint. Exit status 2 means a mistake in what was asked
+for; it comes with one line that says what to do.
+"""
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from ml_collections import config_flags
+from tqdm import tqdm
+
+from experiments import cli
+from gtp_jax import agent, checkpoint, config as gtp_config, population, results, tasks
+from gtp_jax.data import minari_source, transitions
+from gtp_jax.errors import UserError
+from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.logging import MetricsLogger
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :VARIANT.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Where everything goes; runs/CONFIG-TIME if not given.")
+LOG_INTERVAL = 500  # updates; an upper bound, since a chunk must divide every interval
+
+
+def open_workdir(config) -> pathlib.Path:
+    """Makes or reopens the working directory; refuses one of another config."""
+    name = "-".join([*(task.replace("/", "-") for task in config.tasks[:1]), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"])
+    workdir = pathlib.Path(WORKDIR.value or f"runs/{name}").expanduser().absolute()
+    content = json.loads(config.to_json())
+    path = workdir / "config.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            for field, (old, new) in _differences(json.loads(path.read_text()), content).items():
+                raise UserError(f"{workdir} holds a run with {field} = {old}, not {new}; use another --workdir")
+        results.write_json(path, content)
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(f"working directory {workdir} cannot be used: {error}; use another --workdir") from error
+    return workdir
+
+
+def _differences(old: dict, new: dict, prefix: str = "") -> dict[str, tuple]:
+    found = {}
+    for name in {**old, **new}:
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found |= _differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            found[prefix + name] = (a, b)
+    return found
+
+
+def load_datasets(config, known: dict[str, str]) -> dict[str, minari_source.Dataset]:
+    """Each task's data; a resumed run takes the data sets that it began with."""
+    datasets = {}
+    for name in config.tasks:
+        asked = known.get(name, config.dataset)
+        generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
+        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
+        record = datasets[name].record()
+        rewards = int(datasets[name].transitions.reward.sum())
+        print(f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
+              f"{rewards} of them rewarded")
+    return datasets
+
+
+def device_data(members, datasets) -> tuple[population.Data, np.ndarray, np.ndarray]:
+    """All data sets end to end on the device, normalised, and each member's observation statistics (M, O)."""
+    statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
+    parts, offsets, start = [], {}, 0
+    for name, dataset in datasets.items():
+        mean, std = statistics[name]
+        t = dataset.transitions
+        parts.append(agent.Batch(*t._replace(obs=(t.obs - mean) / std, next_obs=(t.next_obs - mean) / std)))
+        offsets[name] = start
+        start += len(t.reward)
+    data = population.Data(
+        jax.tree.map(lambda *x: jnp.asarray(np.concatenate(x)), *parts),
+        jnp.array([offsets[member.task] for member in members], jnp.int32),
+        jnp.array([len(datasets[member.task].transitions.reward) for member in members], jnp.int32),
+    )
+    means, stds = (np.stack([statistics[member.task][i] for member in members]) for i in (0, 1))
+    return data, means, stds
+
+
+def main(stack: contextlib.ExitStack) -> None:
+    started = time.perf_counter()
+    if CONFIG.value is None:
+        raise UserError("--config is needed, as in --config=configs/antmaze.py")
+    config = CONFIG.value
+    gtp_config.validate(config)
+    agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
+    names = [f"{member.task}-seed{member.seed}" for member in members]
+    workdir = open_workdir(config)
+
+    # ---------------------------------------------------------------- what runs where
+    device = jax.devices()[0]
+    print(f"gtp_jax on {device.device_kind} ({jax.device_count()} devices, jax {jax.__version__}); workdir {workdir}")
+    mesh = population.member_mesh(len(members))
+    print(f"{len(members)} members ({len(config.tasks)} tasks x {config.num_seeds} seeds), {config.num_steps} updates each, "
+          f"{'advantage-weighted, ' + agent_config.critic + ' critic' if agent_config.uses_critic else 'behaviour cloning'}")
+
+    # ---------------------------------------------------------------- data
+    checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
+    progress = {"timing": dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0), "datasets": {}}
+    if checkpoints.latest_step is not None:
+        progress = checkpoints.progress()
+    timing = progress["timing"]
+    before = timing["total_s"]
+    clock = time.perf_counter()
+    datasets = load_datasets(config, progress["datasets"])
+    progress["datasets"] = {name: dataset.id for name, dataset in datasets.items()}
+    data, obs_mean, obs_std = device_data(members, datasets)
+    timing["dataset_s"] += time.perf_counter() - clock
+
+    # ---------------------------------------------------------------- the population, fresh or resumed
+    action_dim = data.transitions.action.shape[-1]
+    states = population.init(
+        members, obs_mean, obs_std, action_dim, config=agent_config, num_steps=config.num_steps, mesh=mesh
+    )
+    step = 0
+    if checkpoints.latest_step is not None:
+        step, states = checkpoints.latest_step, checkpoints.restore(states)
+        print(f"resumed from update {step}")
+    data = population.place(data, mesh)
+    logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
+
+    # ---------------------------------------------------------------- evaluation
+    act = population.actor(action_dim=action_dim, config=agent_config)
+    evaluator = stack.enter_context(
+        contextlib.closing(Evaluator([tasks.get(m.task) for m in members], config.eval.episodes, config.eval.seed))
+    )
+
+    def evaluate(num_steps: int) -> list[dict]:
+        clock = time.perf_counter()
+        with tqdm(total=len(members) * config.eval.episodes, desc=f"evaluation, K={num_steps}", unit="episode") as bar:
+            played = evaluator(lambda obs, t: act(states, obs, t, num_steps=num_steps), bar.update)
+        timing["eval_s"] += time.perf_counter() - clock
+        return [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played)]
+
+    # ---------------------------------------------------------------- training
+    chunk = math.gcd(LOG_INTERVAL, config.num_steps, config.eval.interval, config.checkpoint.interval)
+    train = population.trainer(
+        config=agent_config, batch_size=config.batch_size, num_updates=chunk, num_steps=config.num_steps, mesh=mesh
+    )
+    clock = time.perf_counter()
+    train = train.lower(states, data).compile()
+    timing["compile_s"] += time.perf_counter() - clock
+    bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
+    while step < config.num_steps:
+        clock = time.perf_counter()
+        states, metrics = train(states, data)
+        metrics = {name: np.asarray(values)[: len(members)].tolist() for name, values in metrics.items()}
+        step += chunk
+        timing["train_s"] += time.perf_counter() - clock
+        bar.update(chunk)
+        logger.write(step, metrics)
+        if step % config.eval.interval == 0 and step < config.num_steps:
+            k = max(config.eval.sampling_steps)
+            scores = evaluate(k)
+            logger.write(step, {f"success_rate_K{k}": [score["success_rate"] for score in scores]})
+            bar.write(f"update {step}: success rate at K={k} " + " ".join(f"{s['success_rate']:.2f}" for s in scores))
+        if step % config.checkpoint.interval == 0 or step == config.num_steps:
+            timing["total_s"] = before + time.perf_counter() - started
+            checkpoints.save(step, states, progress)
+    bar.close()
+
+    # ---------------------------------------------------------------- results
+    scores = {k: evaluate(k) for k in config.eval.sampling_steps}
+    entries = []
+    for i, member in enumerate(members):
+        params = jax.tree.map(lambda x: np.asarray(x[i]), {"actor": states.actor_ema, "critic": states.critic})
+        entries.append(
+            {
+                "task": member.task,
+                "seed": member.seed,
+                "hparams": {"eta": agent_config.eta},
+                "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
+                "params_digest": results.params_digest(params),
+                "dataset": datasets[member.task].record(),
+                "eval": {str(k): scores[k][i] for k in config.eval.sampling_steps},
+            }
+        )
+    timing["total_s"] = before + time.perf_counter() - started
+    updates = len(members) * config.num_steps
+    results.write_json(
+        workdir / "results.json",
+        {
+            "num_steps": config.num_steps,
+            "device": device.platform,
+            "versions": results.versions(),
+            "timing": {**timing, "member_updates_per_s": updates / timing["train_s"]},
+            "members": entries,
+        },
+    )
+    print(f"\n{results.table(entries)}\n")
+    print(f"{timing['total_s']:.0f} s in all, {updates / timing['train_s']:.0f} member-updates/s; "
+          f"results in {workdir / 'results.json'}")
+
+
+if __name__ == "__main__":
+    # One CPU device per core: members on different devices train side by side, which threads within one do not match.
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    cli.run(main)

@@ -1,0 +1,235 @@
+"""One agent: its state, one update on one batch, and acting. Pure functions, ready for vmap and scan.
+
+The actor is a solution map trained by advantage-weighted `losses.gtp_loss`; the critic is either the paper's
+(TD with K-step samples of the EMA actor) or an expectile critic that never samples. With eta = 0 there is no critic:
+its fields are None and cost nothing.
+"""
+
+import functools
+from typing import NamedTuple
+
+import chex
+import jax
+import jax.numpy as jnp
+import optax
+
+from gtp_jax import losses, networks, sampling, schedules, solution_map
+from gtp_jax.presets import AgentConfig
+
+Params = chex.ArrayTree
+
+
+class Batch(NamedTuple):
+    """Transitions with normalised observations, float32; also the layout of a whole data set, with N for B."""
+
+    obs: jax.Array  # (B, O)
+    action: jax.Array  # (B, D) in [-1, 1]
+    reward: jax.Array  # (B,)
+    next_obs: jax.Array  # (B, O)
+    mask: jax.Array  # (B,) 0 where the episode terminated, else 1; a timeout is not a terminal
+
+
+class AgentState(NamedTuple):
+    """Everything training changes, and what acting needs. Without a critic its fields are None."""
+
+    step: jax.Array  # () int32, updates done
+    key: jax.Array  # the member's root key; never consumed, only folded
+    obs_mean: jax.Array  # (O,) of the data, so that a checkpoint acts on raw observations
+    obs_std: jax.Array  # (O,)
+    actor: Params
+    actor_ema: Params
+    actor_opt: optax.OptState
+    critic: Params | None
+    critic_target: Params | None
+    critic_opt: optax.OptState | None
+
+
+def schedule_of(config: AgentConfig) -> schedules.Schedule:
+    return schedules.karras(config.sigma_min, config.sigma_max, config.rho)
+
+
+def phi_of(config: AgentConfig, params: Params, obs: jax.Array) -> solution_map.SurrogateMap:
+    """The surrogate map of an actor at normalised observations (B, O)."""
+
+    def network(x, t, tau):
+        return networks.SolutionMapNetwork(config.hidden_dims, x.shape[-1]).apply(params, obs, x, t, tau)
+
+    return solution_map.surrogate_map(network, schedule_of(config))
+
+
+def q_values(config: AgentConfig, critic: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
+    """(2, B) values of normalised observations (B, O) and actions (B, D)."""
+    return networks.QEnsemble(config.critic_hidden_dims).apply(critic["q"], obs, action)
+
+
+def state_values(config: AgentConfig, critic: Params, obs: jax.Array) -> jax.Array:
+    """(B,) values of normalised observations, by the expectile network."""
+    return networks.ValueNetwork(config.critic_hidden_dims).apply(critic["v"], obs)
+
+
+def _optimizers(config: AgentConfig, num_steps: int):
+    def adam(learning_rate):
+        return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(learning_rate))
+
+    return adam(optax.cosine_decay_schedule(config.learning_rate, num_steps)), adam(config.critic_learning_rate)
+
+
+def init(
+    key: chex.PRNGKey, obs_mean: jax.Array, obs_std: jax.Array, action_dim: int, *, config: AgentConfig, num_steps: int
+) -> AgentState:
+    """A fresh agent.
+
+    Args:
+        key: fixes everything random about this agent, now and in training.
+        obs_mean, obs_std: (O,) statistics of the raw observations.
+        num_steps: updates that training will make; the length of the learning-rate decay and of the curriculum.
+    """
+    key_actor, key_q, key_v, key_train = jax.random.split(key, 4)
+    obs, action, t = jnp.zeros((1, obs_mean.shape[-1])), jnp.zeros((1, action_dim)), jnp.ones((1,))
+    actor_optimizer, critic_optimizer = _optimizers(config, num_steps)
+    actor = networks.SolutionMapNetwork(config.hidden_dims, action_dim).init(key_actor, obs, action, t, t)
+    critic = critic_opt = None
+    if config.uses_critic:
+        critic = {"q": networks.QEnsemble(config.critic_hidden_dims).init(key_q, obs, action)}
+        if config.critic == "expectile":
+            critic["v"] = networks.ValueNetwork(config.critic_hidden_dims).init(key_v, obs)
+        critic_opt = critic_optimizer.init(critic)
+    return AgentState(
+        step=jnp.zeros((), jnp.int32),
+        key=key_train,
+        obs_mean=obs_mean,
+        obs_std=obs_std,
+        actor=actor,
+        actor_ema=jax.tree.map(jnp.copy, actor),
+        actor_opt=actor_optimizer.init(actor),
+        critic=critic,
+        critic_target=jax.tree.map(jnp.copy, critic),
+        critic_opt=critic_opt,
+    )
+
+
+def _sample(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, dim: int, num_steps: int):
+    """Clipped K-step actions (B, D) at normalised observations (B, O)."""
+    phi = phi_of(config, actor, obs)
+    shape = (obs.shape[0], dim)
+    return jnp.clip(sampling.sample(phi, key, shape, schedule=schedule_of(config), num_steps=num_steps), -1.0, 1.0)
+
+
+def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
+    """Twin Q on K-step actions of the EMA actor; A = Q(s, a) - Q(s, a_pi), a_pi ~ actor (GTP, section 4)."""
+    both_obs = jnp.concatenate([batch.next_obs, batch.obs])
+    actions = _sample(
+        config, state.actor_ema, key, both_obs, batch.action.shape[-1], config.target_sampling_steps
+    )
+    next_values, values = jnp.split(q_values(config, state.critic_target, both_obs, actions), 2, axis=1)
+    target = losses.td_target(batch.reward, batch.mask, next_values, discount=config.discount)
+    q = q_values(config, critic, batch.obs, batch.action)
+    advantage = jnp.min(q, axis=0) - jnp.min(values, axis=0)
+    return jnp.mean(losses.td_critic_loss(q, target)), (advantage, q)
+
+
+def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
+    """Implicit Q-learning (arXiv 2110.06169): V is an upper expectile of the target Q over the data's actions."""
+    del key  # draws nothing
+    q_target = jnp.min(q_values(config, state.critic_target, batch.obs, batch.action), axis=0)
+    values = state_values(config, critic, batch.obs)
+    next_values = state_values(config, critic, batch.next_obs)
+    target = losses.td_target(batch.reward, batch.mask, next_values[None], discount=config.discount)
+    q = q_values(config, critic, batch.obs, batch.action)
+    value_loss = losses.expectile_loss(values, q_target, expectile=config.expectile)
+    return jnp.mean(losses.td_critic_loss(q, target) + value_loss), (q_target - values, q)
+
+
+_CRITICS = {"td": _td_critic, "expectile": _expectile_critic}
+_TIME_WEIGHTS = {"uniform": losses.uniform_weight, "inverse_gap": losses.inverse_gap_weight}
+_DISTANCES = {"squared": losses.squared_error, "pseudo_huber": losses.pseudo_huber}
+
+
+def update(
+    state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentConfig, num_steps: int
+) -> tuple[AgentState, dict[str, jax.Array]]:
+    """One gradient step of the critic (if there is one) and of the actor.
+
+    Args:
+        key: consumed.
+        batch: B transitions, observations normalised by the state's own statistics.
+        num_steps: the same as at `init`.
+
+    Returns:
+        the next state, and scalar metrics.
+    """
+    key_critic, key_actor = jax.random.split(key)
+    actor_optimizer, critic_optimizer = _optimizers(config, num_steps)
+    critic, critic_target, critic_opt = state.critic, state.critic_target, state.critic_opt
+    weights, metrics = None, {}
+
+    if config.uses_critic:
+        rewards = config.reward_scale * batch.reward + config.reward_shift
+        critic_loss = functools.partial(_CRITICS[config.critic], config, state)
+        (loss, (advantage, q)), grads = jax.value_and_grad(critic_loss, has_aux=True)(
+            critic, key_critic, batch._replace(reward=rewards)
+        )
+        updates, critic_opt = critic_optimizer.update(grads, critic_opt)
+        critic = optax.apply_updates(critic, updates)
+        critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
+        weights = losses.advantage_weights(advantage, eta=config.eta, max_weight=config.max_weight)
+        metrics |= {
+            "critic_loss": loss,
+            "q_mean": jnp.mean(q),
+            "advantage_std": jnp.std(advantage),
+            "weight_mean": jnp.mean(weights),
+        }
+
+    def actor_loss(actor):
+        return losses.gtp_loss(
+            phi_of(config, actor, batch.obs),
+            phi_of(config, actor if config.target == "online" else state.actor_ema, batch.obs),
+            key_actor,
+            batch.action,
+            schedule=schedule_of(config),
+            num_intervals=schedules.doubling_curriculum(
+                state.step, num_steps, config.min_intervals, config.max_intervals
+            ),
+            weights=weights,
+            flow_coef=config.flow_coef,
+            distance=_DISTANCES[config.distance],
+            time_weight=_TIME_WEIGHTS[config.time_weight],
+        )
+
+    (loss, parts), grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
+    updates, actor_opt = actor_optimizer.update(grads, state.actor_opt)
+    actor = optax.apply_updates(state.actor, updates)
+    metrics |= {"actor_loss": loss, "consistency_loss": parts.consistency, "flow_loss": parts.flow}
+    metrics["actor_grad_norm"] = optax.global_norm(grads)
+
+    return state._replace(
+        step=state.step + 1,
+        actor=actor,
+        actor_ema=optax.incremental_update(actor, state.actor_ema, 1 - config.ema_decay),
+        actor_opt=actor_opt,
+        critic=critic,
+        critic_target=critic_target,
+        critic_opt=critic_opt,
+    ), metrics
+
+
+def act(
+    state: AgentState, key: chex.PRNGKey, obs: jax.Array, *, action_dim: int, config: AgentConfig, num_steps: int
+) -> jax.Array:
+    """Actions of the EMA actor.
+
+    Args:
+        key: consumed.
+        obs: (B, O) raw observations.
+        num_steps: K, static.
+
+    Returns:
+        (B, D) in [-1, 1]; the best by Q of `config.num_candidates` where there is a critic.
+    """
+    obs = (obs - state.obs_mean) / state.obs_std
+    if not config.uses_critic or config.num_candidates == 1:
+        return _sample(config, state.actor_ema, key, obs, action_dim, num_steps)
+    repeated = jnp.tile(obs, (config.num_candidates, 1))
+    candidates = _sample(config, state.actor_ema, key, repeated, action_dim, num_steps)
+    candidates = candidates.reshape(config.num_candidates, obs.shape[0], action_dim)
+    return sampling.best_of(candidates, lambda a: jnp.min(q_values(config, state.critic_target, obs, a), axis=0))

@@ -1,0 +1,54 @@
+"""Orbax checkpoints of a population: atomic, asynchronous, the last two kept."""
+
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from gtp_jax.errors import UserError
+
+
+class Checkpoints:
+    """The checkpoints of one working directory.
+
+    A checkpoint holds the training state and a small dictionary that JSON can hold. It appears under its step only when
+    it is complete, so a kill at any time leaves the last complete one.
+    """
+
+    def __init__(self, workdir: pathlib.Path):
+        options = ocp.CheckpointManagerOptions(max_to_keep=2)
+        self._manager = ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, state, progress: dict) -> None:
+        """Starts writing and returns; the state may be donated at once, since a copy is written."""
+        copy = jax.tree.map(jnp.copy, state)
+        args = ocp.args.Composite(state=ocp.args.StandardSave(copy), progress=ocp.args.JsonSave(progress))
+        self._manager.save(step, args=args)
+
+    def progress(self) -> dict:
+        """The dictionary of the latest checkpoint."""
+        args = ocp.args.Composite(progress=ocp.args.JsonRestore())
+        return self._manager.restore(self.latest_step, args=args)["progress"]
+
+    def restore(self, like):
+        """The state of the latest checkpoint, with the shapes, dtypes and shardings of `like`.
+
+        Raises:
+            UserError: it is damaged or of another structure.
+        """
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(ocp.tree.to_shape_dtype_struct, like)))
+        try:
+            return self._manager.restore(self.latest_step, args=args)["state"]
+        except (ValueError, KeyError, OSError) as error:
+            folder = self._manager.directory / str(self.latest_step)
+            first_line = str(error).splitlines()[0]
+            raise UserError(f"checkpoint {folder} cannot be restored ({first_line}); delete it to go back one") from error
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._manager.close()

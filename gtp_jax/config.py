@@ -1,0 +1,104 @@
+"""What a run is made of: the fields every config file has, and their checking."""
+
+import dataclasses
+
+import ml_collections
+from ml_collections import config_dict
+
+from gtp_jax import tasks
+from gtp_jax.data import generate
+from gtp_jax.errors import UserError
+from gtp_jax.population import Member
+from gtp_jax.presets import PRESETS, AgentConfig
+
+
+def base() -> ml_collections.ConfigDict:
+    """The fields of every config, with values that suit a small run; a config file changes what its task needs."""
+    config = ml_collections.ConfigDict()
+    config.tasks = ("pointmaze/umaze",)  # names from gtp_jax.tasks
+    config.seed = 0  # of the first member of each task
+    config.num_seeds = 4  # members per task: seed, seed + 1, ...
+    config.num_steps = 20_000  # updates per member
+    config.batch_size = 256
+    config.preset = "default"  # default | paper: what agent fields left at None mean
+
+    config.dataset = "auto"  # auto (D4RL's data, or generated ones) | generated | a Minari data set's id
+    config.generate = ml_collections.ConfigDict()  # of generated data
+    config.generate.num_transitions = 200_000
+    config.generate.seed = 0
+
+    config.eval = ml_collections.ConfigDict()
+    config.eval.episodes = 50  # per member and K
+    config.eval.sampling_steps = (1, 2, 5)  # values of K; in the course of training only the greatest
+    config.eval.interval = 10_000  # updates
+    config.eval.seed = 1000  # of the environments; the same for all members
+
+    config.checkpoint = ml_collections.ConfigDict()
+    config.checkpoint.interval = 5_000  # updates
+
+    config.agent = ml_collections.ConfigDict()  # None: the preset's value; see gtp_jax.presets.AgentConfig
+    for field in dataclasses.fields(AgentConfig):
+        kind = type(getattr(PRESETS["default"], field.name))
+        config.agent[field.name] = config_dict.placeholder(kind)
+    return config
+
+
+def members(config: ml_collections.ConfigDict) -> list[Member]:
+    """tasks x seeds, seeds innermost."""
+    return [Member(task, config.seed + i) for task in config.tasks for i in range(config.num_seeds)]
+
+
+def agent_config(config: ml_collections.ConfigDict) -> AgentConfig:
+    """The preset with the config's own values in place.
+
+    Raises:
+        UserError: unknown preset, or a value out of range.
+    """
+    if config.preset not in PRESETS:
+        raise UserError(f"preset = {config.preset!r} must be one of {', '.join(PRESETS)}")
+    given = {name: value for name, value in config.agent.items() if value is not None}
+    result = dataclasses.replace(PRESETS[config.preset], **given)
+    try:
+        result.validate()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return result
+
+
+def validate(config: ml_collections.ConfigDict) -> None:
+    """Checks everything that can be checked without data.
+
+    Raises:
+        UserError: one line that names the field, its value and what is allowed.
+    """
+    counts = {
+        "num_seeds": config.num_seeds,
+        "num_steps": config.num_steps,
+        "batch_size": config.batch_size,
+        "generate.num_transitions": config.generate.num_transitions,
+        "eval.episodes": config.eval.episodes,
+        "eval.interval": config.eval.interval,
+        "checkpoint.interval": config.checkpoint.interval,
+        **{f"eval.sampling_steps[{i}]": k for i, k in enumerate(config.eval.sampling_steps)},
+    }
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{name} = {value} must be a whole number of at least 1")
+    for name, value in {"seed": config.seed, "generate.seed": config.generate.seed, "eval.seed": config.eval.seed}.items():
+        if value < 0:
+            raise UserError(f"{name} = {value} must not be negative")
+    for name in ("tasks", "eval.sampling_steps"):
+        values = config.eval.sampling_steps if "." in name else config.tasks
+        if not values or len(set(values)) != len(values):
+            raise UserError(f"{name} = {values} must name at least one, and none twice")
+    for name in config.tasks:
+        try:
+            task = tasks.get(name)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if task.is_ant != tasks.get(config.tasks[0]).is_ant:
+            raise UserError("tasks of one run must have observations and actions of one width: antmaze or pointmaze")
+    if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
+        raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
+    generate.dataset_id(task, config.generate.num_transitions, config.generate.seed)
+    agent_config(config)

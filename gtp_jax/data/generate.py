@@ -1,0 +1,310 @@
+"""Makes Minari data sets of maze navigation without a download: a controller walks along planned paths, with noise.
+
+The data stand in for D4RL's when Minari's hub cannot be reached. They have the same environments, observations,
+rewards and layout, but they are not D4RL's data. Workers import this module, so nothing here may import jax.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import io
+import itertools
+import multiprocessing
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import threading
+import types
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import gymnasium
+import numpy as np
+from tqdm import tqdm
+
+with contextlib.redirect_stderr(io.StringIO()):  # it prints news about environments that are not used here
+    import gymnasium_robotics
+
+from gtp_jax.data import controllers, planner
+from gtp_jax.tasks import Cell, MazeTask
+
+gymnasium.register_envs(gymnasium_robotics)
+
+POSITION_NOISE = 0.125  # of a cell, uniform, on start and goal
+MAX_FALLEN_STEPS = 50  # an ant on its back stays there; AntMaze itself would go on
+_AHEAD = 4  # episodes a worker may be ahead of the writer
+
+
+class Episode(NamedTuple):
+    """One walk of T steps."""
+
+    observations: dict[str, np.ndarray]  # observation, achieved_goal, desired_goal: (T + 1, ...) float64
+    actions: np.ndarray  # (T, A) float32
+    rewards: np.ndarray  # (T,) float64, the environment's
+    seed: int  # of the environment's reset
+    start: Cell
+    goal: Cell
+
+    @property
+    def num_transitions(self) -> int:
+        return len(self.rewards)
+
+    def cut(self, num_transitions: int) -> "Episode":
+        """The first transitions only."""
+        observations = {name: value[: num_transitions + 1] for name, value in self.observations.items()}
+        return self._replace(
+            observations=observations, actions=self.actions[:num_transitions], rewards=self.rewards[:num_transitions]
+        )
+
+
+# ------------------------------------------------------------------------------------------------- one episode
+
+
+def make_env(task: MazeTask) -> gymnasium.Env:
+    """The task's environment with our map, no early end and little noise on positions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # v4 is what D4RL's Minari data were collected in
+        env = gymnasium.make(
+            task.env_id,
+            maze_map=[list(row) for row in task.maze_map],
+            continuing_task=True,
+            reset_target=False,
+            max_episode_steps=task.horizon,
+            disable_env_checker=True,
+        )
+    env.unwrapped.position_noise_range = POSITION_NOISE
+    pathlib.Path(env.unwrapped.tmp_xml_file_path).unlink(missing_ok=True)  # read once, and never removed by its writer
+    return env
+
+
+class Walker:
+    """Makes the episodes of one data set; what an episode holds depends on (seed, index) alone.
+
+    Args:
+        task: where to walk.
+        seed: of the whole data set.
+        noise: standard deviation of the Gaussian noise on actions; the task's usual one if None.
+    """
+
+    def __init__(self, task: MazeTask, seed: int, noise: float | None = None):
+        self._task, self._seed, self._env = task, seed, make_env(task)
+        if task.is_ant:
+            self._controller, self._threshold, usual_noise = controllers.AntController(), 1.0, controllers.ANT_NOISE
+        else:
+            self._controller, self._threshold, usual_noise = controllers.PointController(), 0.1, controllers.POINT_NOISE
+        self._noise = usual_noise if noise is None else noise
+
+    def close(self) -> None:
+        self._env.close()
+
+    def _reset(self, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int, Cell, Cell]:
+        task, maze = self._task, self._env.unwrapped
+        start = task.data_starts[rng.integers(len(task.data_starts))]
+        goals = [goal for goal in task.data_goals if goal != start]
+        goal = goals[rng.integers(len(goals))]
+        seed = int(rng.integers(2**31))
+        observation, _ = self._env.reset(
+            seed=seed, options={"reset_cell": np.array(start), "goal_cell": np.array(goal)}
+        )
+        if len(task.data_goals) == 1:  # a fixed goal is exactly the one of the evaluation
+            maze.goal = task.cell_centre(goal)
+            maze.update_target_site_pos()
+            observation["desired_goal"] = maze.goal.copy()
+        return observation, seed, start, goal
+
+    def __call__(self, index: int) -> Episode:
+        """Walks episode `index`: until the goal is reached, the horizon is over or the ant lies on its back."""
+        rng = np.random.default_rng(np.random.SeedSequence([self._seed, index]))
+        observation, seed, start, goal = self._reset(rng)
+        waypoints, target, fallen = planner.plan(self._task, start, goal, observation["desired_goal"]), 0, 0
+        self._controller.reset()
+        observations, actions, rewards, over = [observation], [], [], False
+        while not over:
+            xy = observation["achieved_goal"]
+            target = planner.advance(waypoints, target, xy, self._threshold)
+            action = self._controller(observation["observation"], waypoints[target] - xy)
+            noise = self._noise * rng.standard_normal(len(action))
+            actions.append(np.clip(action + noise, -1.0, 1.0).astype(np.float32))
+            observation, reward, _, truncated, info = self._env.step(actions[-1])
+            observations.append(observation)
+            rewards.append(reward)
+            upright = not self._task.is_ant or controllers.is_upright(observation["observation"])
+            fallen = 0 if upright else fallen + 1
+            over = info["success"] or truncated or fallen > MAX_FALLEN_STEPS
+        columns = {name: np.stack([step[name] for step in observations]) for name in observation}
+        return Episode(columns, np.stack(actions), np.array(rewards, np.float64), seed, start, goal)
+
+
+# ------------------------------------------------------------------------------------------------- many episodes
+
+
+_walker: Walker | None = None  # of a worker process
+
+
+def _start_worker(task: MazeTask, seed: int) -> None:
+    global _walker
+    _walker = Walker(task, seed)
+
+    def exit_with_parent():  # a killed parent cannot end its workers
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=exit_with_parent, daemon=True).start()
+
+
+def _walk(index: int) -> Episode:
+    return _walker(index)
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Spawned workers import the caller's main module, and with it jax; one they cannot find they leave alone."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def episodes(task: MazeTask, seed: int, num_workers: int) -> Iterator[Episode]:
+    """Endless episodes 0, 1, ... in order, the same for any number of workers. Close the iterator to end the workers.
+
+    Raises:
+        concurrent.futures.process.BrokenProcessPool: a worker was killed.
+    """
+    if num_workers == 1:
+        with contextlib.closing(Walker(task, seed)) as walker:
+            yield from map(walker, itertools.count())  # never ends
+    executor = concurrent.futures.ProcessPoolExecutor(
+        num_workers, multiprocessing.get_context("spawn"), _start_worker, (task, seed)
+    )
+    pending = collections.deque()
+    try:
+        for index in itertools.count():
+            with _hidden_main():  # processes start on demand, when work is submitted
+                pending.append(executor.submit(_walk, index))
+            if len(pending) > _AHEAD * num_workers:
+                yield pending.popleft().result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _first_transitions(walks: Iterator[Episode], num_transitions: int) -> Iterator[Episode]:
+    missing = num_transitions
+    while missing:
+        episode = next(walks)
+        episode = episode.cut(min(missing, episode.num_transitions))
+        missing -= episode.num_transitions
+        yield episode
+
+
+# ------------------------------------------------------------------------------------------------- the data set
+
+
+def dataset_id(task: MazeTask, num_transitions: int, seed: int) -> str:
+    """Minari's name for the data set, which fixes what is in it."""
+    return f"gtp_jax/{task.name}-{num_transitions}-seed{seed}-v0"
+
+
+def _description(task: MazeTask, num_transitions: int, seed: int) -> str:
+    return (
+        f"generated by gtp_jax: {num_transitions} transitions of {task.env_id}, seed {seed}, by a controller with "
+        f"noise along shortest paths; a stand-in for {task.minari_id}, not D4RL's data"
+    )
+
+
+def generate(
+    task: MazeTask,
+    num_transitions: int,
+    seed: int,
+    *,
+    num_workers: int | None = None,
+    progress: bool = True,
+    overwrite: bool = False,
+) -> str:
+    """Makes a data set in Minari's local store (MINARI_DATASETS_PATH, or ~/.minari/datasets) and returns its id.
+
+    Every episode ends in a truncation, none in a termination; the last is cut to make the total exact. The data set
+    appears under its id only when it is whole. If another process makes the same one meanwhile, that one is kept.
+
+    Args:
+        task: the maze, from `gtp_jax.tasks`.
+        num_transitions: how many in all, > 0.
+        seed: >= 0; the same data for the same seed, whatever the number of workers.
+        num_workers: processes; one for each core this process may use if None.
+        progress: whether to show a bar on stderr.
+        overwrite: whether to put the new data set in the place of an old one, once it is whole.
+
+    Raises:
+        ValueError: a count or a seed out of range.
+        FileExistsError: there is such a data set already.
+        OSError: the store cannot be written.
+    """
+    import minari  # here, as workers have no use for it
+    from minari.data_collector import EpisodeBuffer
+    from minari.dataset.minari_storage import MinariStorage
+    from minari.storage import get_dataset_path
+
+    if num_workers is None:
+        num_workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+    if num_transitions < 1 or num_workers < 1 or seed < 0:
+        raise ValueError(f"need {num_transitions=} > 0, {num_workers=} > 0 and {seed=} >= 0")
+    name = dataset_id(task, num_transitions, seed)
+    final = pathlib.Path(get_dataset_path(name))
+    if final.exists() and not overwrite:
+        raise FileExistsError(f"data set {name} exists already at {final}")
+
+    def buffers(walks: Iterator[Episode], bar: tqdm) -> Iterator[EpisodeBuffer]:
+        for episode in _first_transitions(walks, num_transitions):
+            steps = episode.num_transitions
+            bar.update(steps)
+            yield EpisodeBuffer(
+                seed=episode.seed,
+                options={"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.goal)},
+                observations=episode.observations,
+                actions=episode.actions,
+                rewards=episode.rewards,
+                terminations=np.zeros(steps, bool),
+                truncations=np.arange(steps) == steps - 1,
+            )
+
+    # Minari looks at no hidden folder, and a rename within one file system is atomic.
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".gtp_jax-", dir=get_dataset_path()))
+    try:
+        (scratch / "new").mkdir()
+        with contextlib.closing(make_env(task)) as env:
+            storage = MinariStorage.new(
+                scratch / "new" / "data",
+                observation_space=env.observation_space,
+                action_space=env.action_space,
+                env_spec=env.spec,
+            )
+        metadata = {
+            "dataset_id": name,
+            "minari_version": minari.__version__,
+            "author": {"gtp_jax"},
+            "algorithm_name": "breadth-first search and " + ("SAC" if task.is_ant else "PD control"),
+            "description": _description(task, num_transitions, seed),
+            "requirements": [f"gymnasium-robotics=={gymnasium_robotics.__version__}"],
+        }
+        storage.update_metadata(metadata)
+        with (
+            contextlib.closing(episodes(task, seed, num_workers)) as walks,
+            tqdm(total=num_transitions, desc=name, unit=" transitions", unit_scale=True, disable=not progress) as bar,
+        ):
+            storage.update_episodes(buffers(walks, bar))
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if overwrite and final.exists():
+            os.rename(final, scratch / "old")
+        try:
+            os.rename(scratch / "new", final)
+        except OSError:
+            if not final.exists():  # or else somebody made the same data set
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return name

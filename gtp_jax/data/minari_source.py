@@ -1,0 +1,125 @@
+"""Finds, downloads or generates a task's Minari data set, and says which of these it was."""
+
+import json
+import shutil
+from typing import NamedTuple
+
+import h5py
+import minari
+import numpy as np
+from minari.storage.datasets_root_dir import get_dataset_path
+
+from gtp_jax.data import generate, transitions
+from gtp_jax.errors import UserError
+from gtp_jax.tasks import MazeTask
+
+HUB_TIMEOUT = 5.0  # seconds until the hub counts as out of reach
+HUB_REPOSITORY = "farama-minari/D4RL"
+
+
+class Dataset(NamedTuple):
+    """A task's transitions and where they came from."""
+
+    id: str
+    source: str  # minari-local | minari-remote | generated
+    transitions: transitions.Transitions
+
+    def record(self) -> dict:
+        """The entry of results.json."""
+        return {"id": self.id, "source": self.source, "num_transitions": len(self.transitions.reward)}
+
+
+def _hub_problem() -> str | None:
+    """Why Minari's hub cannot be used, in a few words, or None; found out by one request without retries."""
+    from huggingface_hub import HfApi  # slow to import, and not needed where the data are local
+
+    try:
+        HfApi().dataset_info(HUB_REPOSITORY, timeout=HUB_TIMEOUT)
+    except Exception as error:  # the client's errors have no common base of their own
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return None
+
+
+def _is_local(dataset_id: str) -> bool:
+    return (get_dataset_path(dataset_id) / "data").is_dir()
+
+
+def _download(dataset_id: str) -> None:
+    """Brings a data set into the local store, whole or not at all."""
+    if problem := _hub_problem():
+        raise UserError(
+            f"data set {dataset_id} is not in the local Minari store and its hub cannot be reached ({problem}); "
+            "connect to the internet, copy it into the store, or use --config.dataset=generated"
+        )
+    try:
+        minari.download_dataset(dataset_id)
+    except BaseException as error:
+        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
+        if isinstance(error, Exception):
+            raise UserError(f"data set {dataset_id} cannot be downloaded: {error}".splitlines()[0]) from error
+        raise
+
+
+def load(task: MazeTask, dataset_id: str) -> transitions.Transitions:
+    """Reads a data set of the local store.
+
+    Raises:
+        UserError: it is not there, is damaged, or does not fit the task.
+    """
+    path = get_dataset_path(dataset_id) / "data"
+    remedy = f"delete {path.parent} and run again"
+    try:
+        metadata = json.loads((path / "metadata.json").read_text())
+        if not {"observation_space", "action_space"} <= metadata.keys():
+            # Minari would build the environment that the file names to learn its spaces.
+            raise UserError(f"data set {dataset_id} does not record its observation and action space; it is not used")
+        dataset = minari.MinariDataset(path)
+        episodes = ((episode.observations, episode.actions) for episode in dataset.iterate_episodes())
+        return transitions.from_episodes(task, _checked(task, episodes))
+    except UserError as error:
+        raise UserError(f"data set {dataset_id}: {error}") from error
+    except (OSError, ValueError, KeyError, AssertionError) as error:  # what h5py and Minari raise on damaged files
+        raise UserError(f"data set {dataset_id} cannot be read ({error}); {remedy}".replace("\n", " ")) from error
+
+
+def _checked(task: MazeTask, episodes):
+    """Refuses episodes of another kind of environment before anything is built from them."""
+    for observations, actions in episodes:
+        keys = {"observation", "achieved_goal"}
+        if not isinstance(observations, dict) or not keys <= observations.keys():
+            raise UserError("its observations are not those of a maze (observation, achieved_goal)")
+        width = 27 if task.is_ant else 4
+        if observations["observation"].shape[1:] != (width,):
+            found = observations["observation"].shape[1:]
+            raise UserError(f"its observations have shape {found}, {task.name} has ({width},)")
+        yield observations, actions
+
+
+def resolve(task: MazeTask, dataset: str, *, num_transitions: int, seed: int, say=print) -> Dataset:
+    """The task's data, by what the user asked for.
+
+    Args:
+        dataset: "auto" takes D4RL's data from the local store or the hub, and the generator's where neither has
+            them; "generated" always takes the generator's; anything else is the id of one Minari data set.
+        num_transitions, seed: of generated data.
+        say: told in one line what happens.
+
+    Raises:
+        UserError: the data cannot be had, or are damaged.
+    """
+    stand_in = generate.dataset_id(task, num_transitions, seed)
+    if dataset == "auto" and not _is_local(task.minari_id) and (problem := _hub_problem()):
+        say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
+        dataset = "generated"
+    if dataset in ("generated", stand_in):
+        if not _is_local(stand_in):
+            say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.minari_id}")
+            generate.generate(task, num_transitions, seed)
+        return Dataset(stand_in, "generated", load(task, stand_in))
+    dataset_id = task.minari_id if dataset == "auto" else dataset
+    source = "minari-local"
+    if not _is_local(dataset_id):
+        say(f"{task.name}: downloading {dataset_id}")
+        _download(dataset_id)
+        source = "minari-remote"
+    return Dataset(dataset_id, source, load(task, dataset_id))

@@ -1,0 +1,59 @@
+"""From episodes to transitions: relabelled rewards, terminals that are not timeouts, statistics. NumPy only."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from gtp_jax.errors import UserError
+from gtp_jax.tasks import MazeTask
+
+
+class Transitions(NamedTuple):
+    """N transitions of one task, float32, observations as recorded."""
+
+    obs: np.ndarray  # (N, O)
+    action: np.ndarray  # (N, D) in [-1, 1]
+    reward: np.ndarray  # (N,)
+    next_obs: np.ndarray  # (N, O)
+    mask: np.ndarray  # (N,) 0 where the task's episode terminated, else 1
+
+
+def from_episodes(task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray], np.ndarray]]) -> Transitions:
+    """Transitions with D4RL's semantics from maze episodes collected under any goal.
+
+    A transition whose next position lies within 0.5 of the evaluation goal has reward 1 and is terminal, whatever goal
+    the collecting agent had; every other reward is 0. Rewards, terminations and truncations of the file are not used:
+    Minari's sets were collected as continuing tasks. No transition spans two episodes, and the end of an episode at a
+    timeout is not a terminal.
+
+    Args:
+        episodes: (observations with T + 1 rows in each array, actions (T, D)).
+
+    Raises:
+        UserError: an array is of the wrong length or width, an action leaves [-1, 1], or a value is not finite.
+    """
+    columns = Transitions([], [], [], [], [])
+    for number, (observations, actions) in enumerate(episodes):
+        obs = task.flatten(observations)
+        if len(obs) != len(actions) + 1:
+            raise UserError(f"episode {number} has {len(obs)} observations for {len(actions)} actions; it is damaged")
+        reached = task.reached(observations["achieved_goal"][1:])
+        row = Transitions(obs[:-1], actions.astype(np.float32), reached, obs[1:], ~reached)
+        for column, values in zip(columns, row):
+            column.append(values)
+    if not columns.obs:
+        raise UserError("the data set has no episodes")
+    result = Transitions(*(np.concatenate(column).astype(np.float32) for column in columns))
+    for name, values in zip(Transitions._fields, result):
+        if not np.isfinite(values).all():
+            raise UserError(f"{name} holds values that are not finite")
+    if np.abs(result.action).max() > 1.0:
+        raise UserError(f"an action has magnitude {np.abs(result.action).max():.3f}, actions must lie in [-1, 1]")
+    return result
+
+
+def observation_statistics(obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (O,) of observations (N, O); a coordinate that hardly moves keeps unit scale."""
+    std = obs.std(axis=0, dtype=np.float64)
+    return obs.mean(axis=0, dtype=np.float64).astype(np.float32), np.where(std < 1e-3, 1.0, std).astype(np.float32)

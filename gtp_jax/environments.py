@@ -1,0 +1,64 @@
+"""Evaluation environments with D4RL's semantics, built from the task registry and never from a data file."""
+
+import contextlib
+import io
+import os
+import warnings
+
+import gymnasium
+import numpy as np
+
+with contextlib.redirect_stderr(io.StringIO()):  # it prints news about environments that are not used here
+    import gymnasium_robotics
+
+from gtp_jax.tasks import MazeTask
+
+gymnasium.register_envs(gymnasium_robotics)
+START_NOISE = 0.1  # metres; D4RL's, where gymnasium-robotics draws from a quarter of a cell
+
+
+class MazeEvaluation(gymnasium.Wrapper):
+    """Flat observations (O,) float32, fixed start and goal, reward 1 within 0.5 of the goal, where the episode ends."""
+
+    def __init__(self, env: gymnasium.Env, task: MazeTask):
+        super().__init__(env)
+        self._task = task
+        self._cells = {"reset_cell": np.array(task.start), "goal_cell": np.array(task.goal)}
+        width = self._task.flatten({k: np.zeros(s.shape) for k, s in env.observation_space.items()}).shape
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, width, np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=self._cells)
+        return self._task.flatten(observation), info
+
+    def step(self, action):
+        observation, _, _, truncated, info = self.env.step(action)
+        success = bool(self._task.reached(observation["achieved_goal"]))
+        return self._task.flatten(observation), float(success), success, truncated, info | {"success": success}
+
+
+def make_maze(task: MazeTask, position_noise: float) -> gymnasium.Env:
+    """The bare environment on the task's map, which goes on at the goal until the task's horizon.
+
+    Args:
+        position_noise: half the edge, in metres, of the square around a cell's centre that start and goal are drawn from.
+    """
+    with warnings.catch_warnings():
+        # v4 is what D4RL's Minari data were collected in; v5 adds 78 contact forces to the observation.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        env = gymnasium.make(
+            task.env_id,
+            maze_map=[list(row) for row in task.maze_map],
+            continuing_task=True,
+            reset_target=False,
+            max_episode_steps=task.horizon,
+            disable_env_checker=True,
+        )
+    env.unwrapped.position_noise_range = position_noise / task.cell_size
+    os.unlink(env.unwrapped.tmp_xml_file_path)  # read once, and never removed by its writer
+    return env
+
+
+def make(task: MazeTask) -> gymnasium.Env:
+    """The task's evaluation environment; each one is independent and seeded at `reset`."""
+    return MazeEvaluation(make_maze(task, START_NOISE), task)

@@ -1,0 +1,110 @@
+"""Rollouts of all members at once in real Gymnasium environments, and what can be said of their scores."""
+
+import concurrent.futures
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gtp_jax import environments
+from gtp_jax.tasks import MazeTask
+
+
+class Episodes(NamedTuple):
+    """What E evaluation episodes of one member came to."""
+
+    returns: np.ndarray  # (E,) float64
+    successes: np.ndarray  # (E,) bool
+    lengths: np.ndarray  # (E,) int64, steps
+
+
+class Evaluator:
+    """Holds one environment per member and episode and plays them all in step.
+
+    Args:
+        tasks: each member's task, M of them, with observations and actions of one width.
+        num_episodes: E, per member.
+        seed: episode e of every member starts from environment seed `seed + e`, so members face the same starts.
+    """
+
+    def __init__(self, tasks: Sequence[MazeTask], num_episodes: int, seed: int = 0):
+        self.tasks = tasks
+        self.num_episodes = num_episodes
+        self.seed = seed
+        self._envs = [[environments.make(task) for _ in range(num_episodes)] for task in tasks]
+        # MuJoCo steps outside the interpreter's lock, so threads keep the cores busy without copies of anything.
+        self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+
+    def __call__(
+        self, act: Callable[[np.ndarray, int], np.ndarray], progress: Callable[[int], None] = lambda finished: None
+    ) -> list[Episodes]:
+        """Plays one episode in every environment.
+
+        Args:
+            act: (observations (M, E, O), environment step) -> actions (M, E, D); one call serves all members.
+            progress: told how many episodes have just finished.
+
+        Returns:
+            one `Episodes` a member.
+        """
+        shape = (len(self.tasks), self.num_episodes)
+        starts = [[env.reset(seed=self.seed + e)[0] for e, env in enumerate(row)] for row in self._envs]
+        observations = np.array(starts)
+        returns, successes, lengths = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, int)
+        running = list(np.ndindex(shape))
+
+        def step(index):
+            observation, reward, terminated, truncated, info = self._envs[index[0]][index[1]].step(actions[index])
+            observations[index] = observation
+            returns[index] += reward
+            lengths[index] += 1
+            successes[index] |= info["success"]
+            return not (terminated or truncated)
+
+        time = 0
+        while running:
+            actions = np.asarray(act(observations, time))
+            blocks = [running[i :: os.cpu_count()] for i in range(os.cpu_count())]
+            alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
+            still = [index for block in alive for index in block]
+            progress(len(running) - len(still))
+            running, time = still, time + 1
+        return [Episodes(*member) for member in zip(returns, successes, lengths)]
+
+    def close(self) -> None:
+        for env in (env for row in self._envs for env in row):
+            env.close()
+
+
+def summarize(task: MazeTask, episodes: Episodes) -> dict[str, float]:
+    """The entry of results.json for one member and one K."""
+    return {
+        "episodes": len(episodes.returns),
+        "return_mean": float(episodes.returns.mean()),
+        "return_std": float(episodes.returns.std()),
+        "success_rate": float(episodes.successes.mean()),
+        "normalized_score": float(task.normalized_score(episodes.returns.mean())),
+        "length_mean": float(episodes.lengths.mean()),
+    }
+
+
+def success_interval(rates: Sequence[float], num_episodes: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % Wilson interval of a success rate over seeds, widened where seeds differ more than episodes alone would.
+
+    Args:
+        rates: one success rate per seed.
+        num_episodes: behind each of them.
+
+    Returns:
+        (low, high). The number of episodes is divided by the design effect, the variance of the seeds' rates over
+        the binomial variance p (1 - p) / episodes, where that is above 1 (Kish, 1965; Wilson, 1927).
+    """
+    rates = np.asarray(rates, float)
+    p, n = rates.mean(), rates.size * num_episodes
+    binomial = p * (1 - p) / num_episodes
+    if rates.size > 1 and binomial > 0:
+        n /= max(1.0, rates.var(ddof=1) / binomial)
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))

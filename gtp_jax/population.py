@@ -1,0 +1,141 @@
+"""Populations: every member (one task, one seed) trains in one compiled program.
+
+`vmap` over members, `lax.scan` over updates, data on the device, state donated. Members never talk: on several devices
+the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a member comes
+from its task's name and its seed, so its result does not depend on who else is in the population.
+"""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gtp_jax import agent
+from gtp_jax.agent import AgentState, Batch
+from gtp_jax.presets import AgentConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One of the population: the task it learns and the seed of everything random about it."""
+
+    task: str
+    seed: int
+
+
+_ACTING = 2**32 - 1  # folded into a member's key to act; training folds in steps, which are smaller
+
+
+class Data(NamedTuple):
+    """The data of all tasks, laid end to end, so that unequal sizes need no padding."""
+
+    transitions: Batch  # (sum of sizes, ...)
+    offset: jax.Array  # (M,) int32: where each member's task begins
+    size: jax.Array  # (M,) int32: how many transitions it has
+
+
+def member_key(member: Member) -> jax.Array:
+    """The member's root key, from its seed and its task's name alone."""
+    return jax.random.fold_in(jax.random.PRNGKey(member.seed), zlib.crc32(member.task.encode()))
+
+
+def member_mesh(num_members: int) -> Mesh:
+    """A mesh over as many local devices as give each the same number of members, and at least two."""
+    devices = jax.local_devices()
+    count = max(n for n in range(1, len(devices) + 1) if n == 1 or num_members % n == 0 and num_members // n >= 2)
+    return Mesh(np.array(devices[:count]), ("members",))
+
+
+def _slots(values: Sequence) -> list:
+    """A lone member trains beside a copy of itself.
+
+    XLA compiles a batch of one to other kernels than a batch of many, with other rounding: the copy is what makes a
+    member's result the same, bit for bit, alone and among others.
+    """
+    return list(values) * 2 if len(values) == 1 else list(values)
+
+
+def init(members, obs_mean, obs_std, action_dim: int, *, config: AgentConfig, num_steps: int, mesh: Mesh) -> AgentState:
+    """Stacked states of all members, sharded over the mesh.
+
+    Args:
+        members: M of `Member`.
+        obs_mean, obs_std: (M, O) statistics of each member's data.
+
+    Returns:
+        states with a leading axis of M; of 2 if M is 1.
+    """
+    keys, obs_mean, obs_std = (jnp.stack(_slots(x)) for x in ([*map(member_key, members)], obs_mean, obs_std))
+    init_one = functools.partial(agent.init, action_dim=action_dim, config=config, num_steps=num_steps)
+    states = jax.jit(jax.vmap(init_one))(keys, obs_mean, obs_std)
+    return jax.device_put(states, NamedSharding(mesh, PartitionSpec("members")))
+
+
+def place(data: Data, mesh: Mesh) -> Data:
+    """The data on the mesh's devices: transitions on every one, what belongs to a member with the member."""
+    members, everyone = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("members",), ()))
+    return Data(
+        jax.device_put(data.transitions, everyone),
+        *(jax.device_put(jnp.stack(_slots(x)), members) for x in (data.offset, data.size)),
+    )
+
+
+def _train_member(state: AgentState, offset, size, transitions: Batch, *, config, batch_size, num_updates, num_steps):
+    def body(state, _):
+        key_batch, key_update = jax.random.split(jax.random.fold_in(state.key, state.step))
+        index = offset + jax.random.randint(key_batch, (batch_size,), 0, size)
+        batch = jax.tree.map(lambda x: x[index], transitions)
+        return agent.update(state, key_update, batch, config=config, num_steps=num_steps)
+
+    state, metrics = jax.lax.scan(body, state, None, length=num_updates)
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def trainer(*, config: AgentConfig, batch_size: int, num_updates: int, num_steps: int, mesh: Mesh):
+    """A compiled function (states, data) -> (states, metrics): `num_updates` updates of every member.
+
+    The states are donated. Metrics are means over the chunk, one value a member, (M,).
+    """
+    train_member = functools.partial(
+        _train_member, config=config, batch_size=batch_size, num_updates=num_updates, num_steps=num_steps
+    )
+    members, everyone = PartitionSpec("members"), PartitionSpec()
+
+    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(members, Data(everyone, members, members)),
+        out_specs=members,
+        check_vma=False,
+    )
+    def train(states, data):
+        return jax.vmap(train_member, in_axes=(0, 0, 0, None))(states, data.offset, data.size, data.transitions)
+
+    return train
+
+
+def actor(*, action_dim: int, config: AgentConfig):
+    """A compiled function (states, observations (M, E, O), time, num_steps=K) -> actions (M, E, D), as NumPy arrays.
+
+    A member's actions depend on its own key, observations and the time, an integer such as the environment's step.
+    """
+
+    @functools.partial(jax.jit, static_argnames="num_steps")
+    def act_all(states, observations, time, num_steps):
+        def act_one(state, obs):
+            key = jax.random.fold_in(jax.random.fold_in(state.key, _ACTING), time)
+            return agent.act(state, key, obs, action_dim=action_dim, config=config, num_steps=num_steps)
+
+        return jax.vmap(act_one)(states, observations)
+
+    def act(states, observations, time, *, num_steps):
+        return np.asarray(act_all(states, np.stack(_slots(observations)), time, num_steps=num_steps))[: len(observations)]
+
+    return act

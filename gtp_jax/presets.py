@@ -1,0 +1,96 @@
+"""The agent's settings: one frozen, hashable dataclass, and the named presets of it."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """Everything that fixes an agent apart from its data and seed. Static under jit."""
+
+    # networks
+    hidden_dims: tuple[int, ...] = (256, 256, 256)  # of the solution map
+    critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
+
+    # solution map
+    sigma_min: float = 0.002  # least noise level
+    sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
+    rho: float = 7.0  # Karras exponent of the grid
+    min_intervals: int = 10  # grid resolution at the start of training ...
+    max_intervals: int = 1280  # ... and at its end, doubling in between
+    distance: str = "pseudo_huber"  # of the consistency term: pseudo_huber | squared
+    time_weight: str = "inverse_gap"  # of the consistency term: inverse_gap, 1/(t-u) | uniform
+    target: str = "online"  # network behind the consistency target: online (stop-gradient) | ema
+    flow_coef: float = 1.0  # weight of the instantaneous flow loss
+
+    # optimisation
+    learning_rate: float = 1e-3  # of the actor, Adam, cosine decay to 0
+    critic_learning_rate: float = 3e-4  # Adam, constant
+    max_grad_norm: float = 10.0  # clip on the global norm of each gradient
+    ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
+
+    # value guidance
+    eta: float = 1.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
+    max_weight: float = 100.0  # upper clip of the weights
+    critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
+    discount: float = 0.99
+    expectile: float = 0.9  # of the expectile critic
+    target_rate: float = 0.005  # Polyak step of the target critic
+    target_sampling_steps: int = 5  # K of the policy samples inside the td critic
+    reward_scale: float = 1.0  # the critic learns from reward_scale * reward + reward_shift
+    reward_shift: float = 0.0
+    num_candidates: int = 1  # actions drawn per decision; the one with the highest Q is taken
+
+    @property
+    def uses_critic(self) -> bool:
+        return self.eta != 0
+
+    def validate(self) -> None:
+        """Raises ValueError with one line that names the field, its value and what is allowed."""
+        choices = {
+            "distance": ("pseudo_huber", "squared"),
+            "time_weight": ("inverse_gap", "uniform"),
+            "target": ("online", "ema"),
+            "critic": ("expectile", "td"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"agent.{name} = {getattr(self, name)!r} must be one of {', '.join(allowed)}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"agent.{field.name} = {value} must be finite")
+        positive = "sigma_min rho learning_rate critic_learning_rate max_grad_norm reward_scale".split()
+        counts = "min_intervals target_sampling_steps num_candidates".split()
+        at_least = {"eta": 0, "flow_coef": 0, "max_weight": 1, **dict.fromkeys(counts, 1)}
+        at_most_1 = ("ema_decay", "discount", "expectile", "target_rate")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must be positive")
+        for name, low in at_least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must be at least {low}")
+        for name in at_most_1:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")
+        if self.sigma_max <= self.sigma_min:
+            raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
+        if self.max_intervals < self.min_intervals:
+            raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
+        if not all(width > 0 for width in (*self.hidden_dims, *self.critic_hidden_dims)):
+            raise ValueError("agent.hidden_dims and agent.critic_hidden_dims must be positive")
+
+
+PRESETS: dict[str, AgentConfig] = {
+    "default": AgentConfig(),
+    # As published (GTP, appendix): noise up to 80, squared error, uniform weight, EMA target, TD critic.
+    "paper": AgentConfig(
+        critic_hidden_dims=(256, 256, 256),
+        sigma_max=80.0,
+        distance="squared",
+        time_weight="uniform",
+        target="ema",
+        learning_rate=3e-4,
+        critic="td",
+    ),
+}

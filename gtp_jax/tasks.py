@@ -1,0 +1,148 @@
+"""The registry of tasks: what is evaluated, where the agent starts, what counts as success, which data belong to it.
+
+Evaluation follows D4RL (Fu et al., 2020): one fixed start cell, one fixed goal at a cell centre, reward 1 within 0.5 of
+the goal, where the episode ends. Minari's own evaluation specs are not used: the one of umaze holds a mirrored map
+(Farama-Foundation/Minari, issue 304), so start and goal are fixed here on the map that the data were collected on.
+"""
+
+import dataclasses
+
+import numpy as np
+from gymnasium_robotics.envs.maze import maps
+
+SUCCESS_RADIUS = 0.5  # metres; D4RL's, where gymnasium-robotics has 0.45
+Cell = tuple[int, int]  # (row, column) of the maze map
+
+
+@dataclasses.dataclass(frozen=True)
+class MazeTask:
+    """One maze evaluation task and the data set that belongs to it.
+
+    Attributes:
+        name: "antmaze/umaze"; also the name of the generated data set.
+        env_id: the Gymnasium environment, built with this task's map and nothing from a data file.
+        maze_map: rows of 0 (free) and 1 (wall).
+        start, goal: cells where evaluation starts and ends.
+        horizon: steps after which an episode is cut off.
+        minari_id: the D4RL data set on Minari's hub.
+        data_starts, data_goals: cells between which the generated data walk.
+        cell_size: edge of a cell in metres.
+    """
+
+    name: str
+    env_id: str
+    maze_map: tuple[tuple[int, ...], ...]
+    start: Cell
+    goal: Cell
+    horizon: int
+    minari_id: str
+    data_starts: tuple[Cell, ...]
+    data_goals: tuple[Cell, ...]
+    cell_size: float
+    score_range: tuple[float, float] = (0.0, 1.0)  # returns that D4RL calls 0 and 100
+
+    @property
+    def is_ant(self) -> bool:
+        return self.env_id.startswith("AntMaze")
+
+    def cell_centre(self, cell: Cell) -> np.ndarray:
+        """World coordinates (2,) of a cell's centre, in metres; the maze is centred on the origin."""
+        rows, columns = len(self.maze_map), len(self.maze_map[0])
+        return self.cell_size * np.array([cell[1] + 0.5 - columns / 2, rows / 2 - cell[0] - 0.5])
+
+    def cell_of(self, xy: np.ndarray) -> Cell:
+        """The cell that holds world coordinates xy (2,)."""
+        rows, columns = len(self.maze_map), len(self.maze_map[0])
+        return int(rows / 2 - xy[1] / self.cell_size), int(xy[0] / self.cell_size + columns / 2)
+
+    @property
+    def goal_xy(self) -> np.ndarray:
+        return self.cell_centre(self.goal)
+
+    def flatten(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """What the policy sees, (..., O) float32: D4RL's vector, which has no goal in it.
+
+        The ant's is 29 wide, achieved_goal (x, y) before observation; the point's `observation` holds x, y already.
+        """
+        parts = [observation["achieved_goal"]] * self.is_ant + [observation["observation"]]
+        return np.concatenate(parts, axis=-1).astype(np.float32)
+
+    def reached(self, xy: np.ndarray) -> np.ndarray:
+        """Whether positions (..., 2) count as success: (...) bool. It is D4RL's reward and its terminal."""
+        return np.linalg.norm(xy - self.goal_xy, axis=-1) <= SUCCESS_RADIUS
+
+    def normalized_score(self, episode_return: float) -> float:
+        low, high = self.score_range
+        return 100.0 * (episode_return - low) / (high - low)
+
+
+def _freeze(maze_map) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(int(cell == 1) for cell in row) for row in maze_map)
+
+
+def _cells(maze_map, marks) -> tuple[Cell, ...]:
+    return tuple((i, j) for i, row in enumerate(maze_map) for j, cell in enumerate(row) if cell in marks)
+
+
+# size: (map, start, goal, ant horizon, point horizon, cells that "play" data start and end in)
+_SIZES = {
+    "umaze": (maps.U_MAZE, (3, 1), (1, 1), 700, 300, ()),
+    "medium": (maps.MEDIUM_MAZE, (1, 1), (6, 6), 1000, 600, _cells(maps.MEDIUM_MAZE_DIVERSE_GR, ("c",)) + ((6, 6),)),
+    "large": (maps.LARGE_MAZE, (1, 1), (7, 9), 1000, 800, _cells(maps.LARGE_MAZE_DIVERSE_GR, ("c",))),
+}
+
+
+def _antmaze(variant: str) -> MazeTask:
+    size, _, collection = variant.partition("-")
+    maze_map, start, goal, horizon, _, play = _SIZES[size]
+    free = _cells(maze_map, (0,))
+    starts, goals = {"": ((start,), (goal,)), "diverse": (free, free), "play": (play, play)}[collection]
+    env_id = f"AntMaze_{dict(umaze='UMaze', medium='Medium', large='Large')[size]}-v4"
+    return MazeTask(
+        f"antmaze/{variant}",
+        env_id,
+        _freeze(maze_map),
+        start,
+        goal,
+        horizon,
+        f"D4RL/antmaze/{variant}-v1",
+        starts,
+        goals,
+        cell_size=4.0,
+    )
+
+
+def _pointmaze(size: str) -> MazeTask:
+    maze_map, start, goal, _, horizon, _ = _SIZES[size]
+    free = _cells(maze_map, (0,))
+    env_id = f"PointMaze_{dict(umaze='UMaze', medium='Medium', large='Large')[size]}-v3"
+    return MazeTask(
+        f"pointmaze/{size}",
+        env_id,
+        _freeze(maze_map),
+        start,
+        goal,
+        horizon,
+        f"D4RL/pointmaze/{size}-v2",
+        free,
+        free,
+        cell_size=1.0,
+    )
+
+
+ANTMAZE = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
+POINTMAZE = ("umaze", "medium", "large")
+TASKS: dict[str, MazeTask] = {
+    task.name: task for task in [*map(_antmaze, ANTMAZE), *map(_pointmaze, POINTMAZE)]
+}
+
+
+def get(name: str) -> MazeTask:
+    """The task of that name.
+
+    Raises:
+        ValueError: no such task; the message lists those there are.
+    """
+    if name not in TASKS:
+        raise ValueError(f"unknown task {name!r}; known tasks: {', '.join(TASKS)}")
+    return TASKS[name]

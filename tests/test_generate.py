@@ -1,0 +1,260 @@
+"""Generated data are Minari's own format, exact, reproducible, whole or absent; the command says what is wrong."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import minari
+import numpy as np
+import pytest
+
+from gtp_jax.data import controllers, generate
+from gtp_jax.tasks import get
+
+POINT, ANT = get("pointmaze/umaze"), get("antmaze/umaze")
+REPOSITORY = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def make(task=POINT, num_transitions=500, seed=0, num_workers=1):
+    name = generate.generate(task, num_transitions, seed, num_workers=num_workers, progress=False)
+    return list(minari.load_dataset(name).iterate_episodes())
+
+
+def python(*arguments, **keywords):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=60, **keywords
+    )
+
+
+# ------------------------------------------------------------------------------------------------- contents
+
+
+@pytest.mark.parametrize("task", [POINT, ANT], ids=lambda task: task.name)
+def test_layout_is_that_of_minari_maze_data(task):
+    episodes = make(task)
+    size = 27 if task.is_ant else 4
+    assert sum(len(episode.rewards) for episode in episodes) == 500
+    for episode in episodes:
+        steps = len(episode.rewards)
+        shapes = {name: (value.shape, value.dtype) for name, value in episode.observations.items()}
+        assert shapes == {
+            "observation": ((steps + 1, size), np.float64),
+            "achieved_goal": ((steps + 1, 2), np.float64),
+            "desired_goal": ((steps + 1, 2), np.float64),
+        }
+        assert episode.actions.dtype == np.float32 and np.abs(episode.actions).max() <= 1.0
+        assert episode.terminations.dtype == bool and not episode.terminations.any()
+
+
+def test_every_episode_ends_in_one_truncation():
+    for episode in make():
+        np.testing.assert_array_equal(np.flatnonzero(episode.truncations), [len(episode.rewards) - 1])
+
+
+def test_rewards_are_the_environments():
+    episodes = make(num_transitions=1000)
+    assert sum(episode.rewards.sum() for episode in episodes) >= len(episodes) - 1
+    for episode in episodes:
+        distance = np.linalg.norm(
+            (episode.observations["achieved_goal"] - episode.observations["desired_goal"])[1:], axis=1
+        )
+        np.testing.assert_array_equal(episode.rewards, distance <= 0.45)
+
+
+def test_starts_and_goals_lie_in_different_cells_of_the_task():
+    for episode in make(num_transitions=2000):
+        start = POINT.cell_of(episode.observations["achieved_goal"][0])
+        goal = POINT.cell_of(episode.observations["desired_goal"][0])
+        assert start in POINT.data_starts and goal in POINT.data_goals and start != goal
+        assert np.all(episode.observations["desired_goal"] == episode.observations["desired_goal"][0])
+
+
+def test_a_single_goal_is_exactly_the_evaluation_goal_and_starts_vary():
+    episodes = make(ANT, num_transitions=1000)
+    starts = np.array([episode.observations["achieved_goal"][0] for episode in episodes])
+    assert all(np.all(episode.observations["desired_goal"] == ANT.goal_xy) for episode in episodes)
+    assert np.abs(starts - ANT.cell_centre(ANT.start)).max() <= 0.5 and np.unique(starts[:, 0]).size == len(starts)
+
+
+def test_total_is_exact_down_to_one_transition():
+    for total in (1, 2, 137):
+        assert sum(len(episode.rewards) for episode in make(num_transitions=total)) == total
+
+
+def test_a_recorded_episode_can_be_played_again():
+    walker = generate.Walker(ANT, seed=3)
+    episode, env = walker(0), generate.make_env(ANT)
+    env.reset(seed=episode.seed, options={"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.goal)})
+    replay = np.array([env.step(action)[0]["observation"] for action in episode.actions[:50]])
+    np.testing.assert_array_equal(replay, episode.observations["observation"][1:51])
+
+
+def test_minari_lists_the_data_set_and_knows_its_origin():
+    make(num_transitions=50)
+    (name, metadata), *others = minari.list_local_datasets().items()
+    assert name == "gtp_jax/pointmaze/umaze-50-seed0-v0" == generate.dataset_id(POINT, 50, 0) and not others
+    assert "gtp_jax" in metadata["author"] and "not D4RL's data" in metadata["description"]
+    assert minari.load_dataset(name).recover_environment().spec.id == POINT.env_id
+
+
+# ------------------------------------------------------------------------------------------------- reproducibility
+
+
+def assert_same(left, right):
+    assert len(left) == len(right)
+    for a, b in zip(left, right):
+        np.testing.assert_array_equal(a.actions, b.actions)
+        np.testing.assert_array_equal(a.rewards, b.rewards)
+        for name in a.observations:
+            np.testing.assert_array_equal(a.observations[name], b.observations[name])
+
+
+def test_data_do_not_depend_on_the_number_of_workers(tmp_path, monkeypatch):
+    alone = make(num_transitions=1500)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "other"))
+    assert_same(alone, make(num_transitions=1500, num_workers=3))
+
+
+def test_a_longer_data_set_begins_with_the_shorter_one():
+    short, long = make(num_transitions=400), make(num_transitions=800)
+    assert_same(short[:-1], long[: len(short) - 1])
+
+
+def test_another_seed_makes_other_data():
+    assert not np.array_equal(make(seed=0)[0].actions, make(seed=1)[0].actions)
+
+
+def test_an_episode_does_not_depend_on_those_before():
+    first, second = generate.Walker(ANT, seed=5), generate.Walker(ANT, seed=5)
+    first(0)
+    np.testing.assert_array_equal(first(1).actions, second(1).actions)
+
+
+# ------------------------------------------------------------------------------------------------- walking
+
+
+def test_shipped_ant_controller_reaches_the_goal_of_umaze_in_nine_of_ten_episodes():
+    walker = generate.Walker(ANT, seed=0)
+    assert sum(walker(index).rewards[-1] for index in range(10)) >= 9
+
+
+def test_an_ant_on_its_back_ends_the_episode(monkeypatch):
+    monkeypatch.setattr(controllers, "is_upright", lambda observation: False)
+    assert generate.Walker(ANT, seed=0)(0).num_transitions == generate.MAX_FALLEN_STEPS + 1
+
+
+def test_environments_leave_no_file_behind():
+    assert not os.path.exists(generate.make_env(ANT).unwrapped.tmp_xml_file_path)
+
+
+# ------------------------------------------------------------------------------------------------- robustness
+
+
+def test_an_existing_data_set_is_not_touched_unless_asked(store):
+    make(num_transitions=50)
+    with pytest.raises(FileExistsError, match="umaze-50-seed0-v0 exists already"):
+        make(num_transitions=50)
+    generate.generate(POINT, 50, 0, num_workers=1, progress=False, overwrite=True)
+    assert len(minari.list_local_datasets()) == 1 and not list(store.glob(".*"))
+
+
+@pytest.mark.parametrize("arguments", [(0, 0, 1), (-5, 0, 1), (10, -1, 1), (10, 0, 0)])
+def test_counts_out_of_range_are_errors(arguments):
+    num_transitions, seed, num_workers = arguments
+    with pytest.raises(ValueError, match="need"):
+        generate.generate(POINT, num_transitions, seed, num_workers=num_workers)
+
+
+def test_a_failure_leaves_nothing_behind(store, monkeypatch):
+    monkeypatch.setattr(generate.Walker, "__call__", lambda self, index: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make()
+    assert not minari.list_local_datasets() and not list(store.glob(".*"))
+
+
+def processes_below(pid):
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc").exists(), reason="looks for processes in /proc")
+def test_a_kill_leaves_neither_half_a_data_set_nor_workers(store):
+    code = "from gtp_jax import tasks; from gtp_jax.data import generate; " + (
+        "generate.generate(tasks.get('pointmaze/umaze'), 10**8, 0, num_workers=2)"
+    )
+    program = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not any(path.stat().st_size > 100_000 for path in store.glob(".gtp_jax-*/new/data/main_data.hdf5")):
+        assert program.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    workers = processes_below(program.pid)
+    program.send_signal(signal.SIGKILL)
+    program.wait()
+    assert len(workers) >= 2 and minari.list_local_datasets() == {} and not (store / "gtp_jax").exists()
+    while any(pathlib.Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_workers_import_neither_jax_nor_the_callers_program(tmp_path):
+    script = tmp_path / "unguarded.py"  # were it imported by a worker, it would generate again, without end
+    script.write_text(
+        "import sys\nfrom gtp_jax import tasks\nfrom gtp_jax.data import generate\n"
+        "assert 'jax' not in sys.modules\n"
+        "print(generate.generate(tasks.get('pointmaze/umaze'), 300, 0, num_workers=2, progress=False))\n"
+    )
+    result = python(script, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    assert (result.returncode, result.stdout) == (0, "gtp_jax/pointmaze/umaze-300-seed0-v0\n"), result.stderr
+
+
+# ------------------------------------------------------------------------------------------------- the command
+
+
+def make_dataset(*arguments, **keywords):
+    return python("-m", "experiments.make_dataset", *arguments, **keywords)
+
+
+def test_command_reports_what_it_made_and_that_it_exists():
+    made = make_dataset("pointmaze/umaze", "--num_transitions=300", "--num_workers=1")
+    assert made.returncode == 0, made.stderr
+    for line in ("id:          gtp_jax/pointmaze/umaze-300-seed0-v0", "transitions: 300", "at goal:"):
+        assert line in made.stdout
+    again = make_dataset("pointmaze/umaze", "--num_transitions=300")
+    assert again.returncode == 0 and "exists already" in again.stdout
+    forced = make_dataset("pointmaze/umaze", "--num_transitions=300", "--num_workers=1", "--force")
+    assert forced.returncode == 0 and forced.stdout == made.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, complaint",
+    [
+        ((), "name of one task"),
+        (("pointmaze/umaze", "antmaze/umaze"), "name of one task"),
+        (("antmaze/giant",), "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
+        (("pointmaze/umaze", "--num_transitions=0"), "--num_transitions=0: must be at least 1"),
+        (("pointmaze/umaze", "--num_transitions=many"), "--num_transitions=many"),
+        (("pointmaze/umaze", "--num_workers=-1"), "--num_workers=-1: must be at least 1"),
+        (("pointmaze/umaze", "--seed=-1"), "--seed=-1: must not be negative"),
+        (("pointmaze/umaze", "--num_transition=5"), "Unknown command line flag 'num_transition'"),
+    ],
+)
+def test_command_refuses_bad_input_in_one_line(arguments, complaint):
+    result = make_dataset(*arguments)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert complaint in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_command_names_a_store_it_cannot_write(tmp_path):
+    (tmp_path / "file").touch()
+    environment = {**os.environ, "MINARI_DATASETS_PATH": str(tmp_path / "file")}
+    result = make_dataset("pointmaze/umaze", "--num_transitions=5", env=environment)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "MINARI_DATASETS_PATH" in result.stderr and str(tmp_path / "file") in result.stderr
