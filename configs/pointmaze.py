@@ -14,4 +14,6 @@ def get_config(variant: str = "umaze"):
         raise ValueError(f"unknown variant {variant!r} of pointmaze; there are {', '.join(tasks.POINTMAZE)}")
     config = gtp_config.base()
     config.tasks = (f"pointmaze/{variant}",)
+    config.agent.hidden_dims = (128, 128, 128)
+    config.agent.critic_hidden_dims = (128, 128)
     return config

@@ -1,5 +1,6 @@
 """What the command-line programs share: flags, and how a user's mistake ends."""
 
+import ast
 import contextlib
 import sys
 from collections.abc import Callable
@@ -21,7 +22,12 @@ def fail(message: object) -> None:
 def _parse(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
-    except (flags.Error, OSError, AttributeError, ValueError, TypeError) as error:
+    except (AttributeError, KeyError) as error:  # ml_collections puts the name of a missing field in layers of quotes
+        text = str(error)
+        while text[0] in "'\"" and text[0] == text[-1]:
+            text = ast.literal_eval(text)
+        fail(text if text == str(error) else f"unknown config field {text}")
+    except (flags.Error, OSError, ValueError, TypeError) as error:
         fail(error)
     if len(rest) > 1:
         fail(f"unexpected argument {rest[1]!r}; flags begin with --")

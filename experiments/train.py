@@ -41,7 +41,7 @@ def open_workdir(config) -> pathlib.Path:
     path = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        if path.exists():
+        if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):  # else there is nothing to mix up
             for field, (old, new) in _differences(json.loads(path.read_text()), content).items():
                 raise UserError(f"{workdir} holds a run with {field} = {old}, not {new}; use another --workdir")
         results.write_json(path, content)
@@ -61,13 +61,13 @@ def _differences(old: dict, new: dict, prefix: str = "") -> dict[str, tuple]:
     return found
 
 
-def load_datasets(config, known: dict[str, str]) -> dict[str, minari_source.Dataset]:
+def load_datasets(config, discount: float, known: dict[str, dict]) -> dict[str, minari_source.Dataset]:
     """Each task's data; a resumed run takes the data sets that it began with."""
     datasets = {}
     for name in config.tasks:
-        asked = known.get(name, config.dataset)
+        asked = known[name]["id"] if name in known else config.dataset
         generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
-        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
+        datasets[name] = minari_source.resolve(tasks.get(name), asked, discount=discount, **generated)
         record = datasets[name].record()
         rewards = int(datasets[name].transitions.reward.sum())
         print(f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
@@ -75,14 +75,15 @@ def load_datasets(config, known: dict[str, str]) -> dict[str, minari_source.Data
     return datasets
 
 
-def device_data(members, datasets) -> tuple[population.Data, np.ndarray, np.ndarray]:
+def device_data(members, datasets, num_step_returns: int) -> tuple[population.Data, np.ndarray, np.ndarray]:
     """All data sets end to end on the device, normalised, and each member's observation statistics (M, O)."""
     statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
     parts, offsets, start = [], {}, 0
     for name, dataset in datasets.items():
         mean, std = statistics[name]
-        t = dataset.transitions
-        parts.append(agent.Batch(*t._replace(obs=(t.obs - mean) / std, next_obs=(t.next_obs - mean) / std)))
+        t = transitions.n_step(dataset.transitions, num_step_returns)
+        obs, next_obs = ((x - mean) / std for x in (t.obs, t.next_obs))
+        parts.append(agent.Batch(obs, t.action, t.reward, next_obs, t.discount))
         offsets[name] = start
         start += len(t.reward)
     data = population.Data(
@@ -99,7 +100,10 @@ def main(stack: contextlib.ExitStack) -> None:
     if CONFIG.value is None:
         raise UserError("--config is needed, as in --config=configs/antmaze.py")
     config = CONFIG.value
-    gtp_config.validate(config)
+    try:
+        gtp_config.validate(config)
+    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
+        raise UserError(str(error).splitlines()[-1].strip()) from error
     agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
     names = [f"{member.task}-seed{member.seed}" for member in members]
     workdir = open_workdir(config)
@@ -119,9 +123,9 @@ def main(stack: contextlib.ExitStack) -> None:
     timing = progress["timing"]
     before = timing["total_s"]
     clock = time.perf_counter()
-    datasets = load_datasets(config, progress["datasets"])
-    progress["datasets"] = {name: dataset.id for name, dataset in datasets.items()}
-    data, obs_mean, obs_std = device_data(members, datasets)
+    datasets = load_datasets(config, agent_config.discount, progress["datasets"])
+    progress["datasets"] = {name: dataset.record() for name, dataset in datasets.items()} | progress["datasets"]
+    data, obs_mean, obs_std = device_data(members, datasets, agent_config.num_step_returns)
     timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- the population, fresh or resumed
@@ -144,8 +148,7 @@ def main(stack: contextlib.ExitStack) -> None:
 
     def evaluate(num_steps: int) -> list[dict]:
         clock = time.perf_counter()
-        with tqdm(total=len(members) * config.eval.episodes, desc=f"evaluation, K={num_steps}", unit="episode") as bar:
-            played = evaluator(lambda obs, t: act(states, obs, t, num_steps=num_steps), bar.update)
+        played = evaluator(lambda obs, t: act(states, obs, t, num_steps=num_steps), f"evaluation, K={num_steps}")
         timing["eval_s"] += time.perf_counter() - clock
         return [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played)]
 
@@ -188,7 +191,7 @@ def main(stack: contextlib.ExitStack) -> None:
                 "hparams": {"eta": agent_config.eta},
                 "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
                 "params_digest": results.params_digest(params),
-                "dataset": datasets[member.task].record(),
+                "dataset": progress["datasets"][member.task],
                 "eval": {str(k): scores[k][i] for k in config.eval.sampling_steps},
             }
         )
@@ -198,8 +201,7 @@ def main(stack: contextlib.ExitStack) -> None:
         workdir / "results.json",
         {
             "num_steps": config.num_steps,
-            "device": device.platform,
-            "versions": results.versions(),
+            **results.provenance(),
             "timing": {**timing, "member_updates_per_s": updates / timing["train_s"]},
             "members": entries,
         },

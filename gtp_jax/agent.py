@@ -24,9 +24,9 @@ class Batch(NamedTuple):
 
     obs: jax.Array  # (B, O)
     action: jax.Array  # (B, D) in [-1, 1]
-    reward: jax.Array  # (B,)
-    next_obs: jax.Array  # (B, O)
-    mask: jax.Array  # (B,) 0 where the episode terminated, else 1; a timeout is not a terminal
+    reward: jax.Array  # (B,) sum of the n discounted rewards on the way to next_obs
+    next_obs: jax.Array  # (B, O) n steps later
+    discount: jax.Array  # (B,) of the value of next_obs: gamma^n, and 0 where the episode terminated on the way
 
 
 class AgentState(NamedTuple):
@@ -117,15 +117,13 @@ def _sample(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Arra
 
 def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
     """Twin Q on K-step actions of the EMA actor; A = Q(s, a) - Q(s, a_pi), a_pi ~ actor (GTP, section 4)."""
-    both_obs = jnp.concatenate([batch.next_obs, batch.obs])
-    actions = _sample(
-        config, state.actor_ema, key, both_obs, batch.action.shape[-1], config.target_sampling_steps
-    )
-    next_values, values = jnp.split(q_values(config, state.critic_target, both_obs, actions), 2, axis=1)
-    target = losses.td_target(batch.reward, batch.mask, next_values, discount=config.discount)
+    obs = jnp.concatenate([batch.next_obs, batch.obs])
+    sampled = _sample(config, state.actor_ema, key, obs, batch.action.shape[-1], config.target_sampling_steps)
+    next_values, values = jnp.split(q_values(config, state.critic_target, obs, sampled), 2, axis=1)
+    target = losses.td_target(batch.reward, batch.discount, next_values)
     q = q_values(config, critic, batch.obs, batch.action)
-    advantage = jnp.min(q, axis=0) - jnp.min(values, axis=0)
-    return jnp.mean(losses.td_critic_loss(q, target)), (advantage, q)
+    q_target = q_values(config, state.critic_target, batch.obs, batch.action)
+    return jnp.mean(losses.td_critic_loss(q, target)), (jnp.min(q_target, axis=0) - jnp.min(values, axis=0), q)
 
 
 def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
@@ -134,7 +132,7 @@ def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, ke
     q_target = jnp.min(q_values(config, state.critic_target, batch.obs, batch.action), axis=0)
     values = state_values(config, critic, batch.obs)
     next_values = state_values(config, critic, batch.next_obs)
-    target = losses.td_target(batch.reward, batch.mask, next_values[None], discount=config.discount)
+    target = losses.td_target(batch.reward, batch.discount, next_values[None])
     q = q_values(config, critic, batch.obs, batch.action)
     value_loss = losses.expectile_loss(values, q_target, expectile=config.expectile)
     return jnp.mean(losses.td_critic_loss(q, target) + value_loss), (q_target - values, q)
@@ -164,10 +162,9 @@ def update(
     weights, metrics = None, {}
 
     if config.uses_critic:
-        rewards = config.reward_scale * batch.reward + config.reward_shift
         critic_loss = functools.partial(_CRITICS[config.critic], config, state)
         (loss, (advantage, q)), grads = jax.value_and_grad(critic_loss, has_aux=True)(
-            critic, key_critic, batch._replace(reward=rewards)
+            critic, key_critic, batch
         )
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)

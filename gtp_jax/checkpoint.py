@@ -31,9 +31,12 @@ class Checkpoints:
         self._manager.save(step, args=args)
 
     def progress(self) -> dict:
-        """The dictionary of the latest checkpoint."""
-        args = ocp.args.Composite(progress=ocp.args.JsonRestore())
-        return self._manager.restore(self.latest_step, args=args)["progress"]
+        """The dictionary of the latest checkpoint.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        return self._restore(progress=ocp.args.JsonRestore())
 
     def restore(self, like):
         """The state of the latest checkpoint, with the shapes, dtypes and shardings of `like`.
@@ -41,13 +44,16 @@ class Checkpoints:
         Raises:
             UserError: it is damaged or of another structure.
         """
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(jax.tree.map(ocp.tree.to_shape_dtype_struct, like)))
+        return self._restore(state=ocp.args.StandardRestore(jax.tree.map(ocp.tree.to_shape_dtype_struct, like)))
+
+    def _restore(self, **item):
+        (name,) = item
         try:
-            return self._manager.restore(self.latest_step, args=args)["state"]
-        except (ValueError, KeyError, OSError) as error:
+            return self._manager.restore(self.latest_step, args=ocp.args.Composite(**item))[name]
+        except Exception as error:  # on damaged files Orbax raises nearly everything there is
             folder = self._manager.directory / str(self.latest_step)
-            first_line = str(error).splitlines()[0]
-            raise UserError(f"checkpoint {folder} cannot be restored ({first_line}); delete it to go back one") from error
+            problem = f"{type(error).__name__}: {error}".splitlines()[0].split(" [")[0]
+            raise UserError(f"checkpoint {folder} cannot be restored ({problem}); delete it to go back one") from error
 
     def close(self) -> None:
         """Waits for what is being written."""

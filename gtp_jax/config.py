@@ -56,7 +56,8 @@ def agent_config(config: ml_collections.ConfigDict) -> AgentConfig:
     """
     if config.preset not in PRESETS:
         raise UserError(f"preset = {config.preset!r} must be one of {', '.join(PRESETS)}")
-    given = {name: value for name, value in config.agent.items() if value is not None}
+    # A tuple that went through JSON is a list.
+    given = {name: tuple(v) if isinstance(v, list) else v for name, v in config.agent.items() if v is not None}
     result = dataclasses.replace(PRESETS[config.preset], **given)
     try:
         result.validate()

@@ -1,19 +1,13 @@
 """Evaluation environments with D4RL's semantics, built from the task registry and never from a data file."""
 
-import contextlib
-import io
 import os
 import warnings
 
 import gymnasium
 import numpy as np
 
-with contextlib.redirect_stderr(io.StringIO()):  # it prints news about environments that are not used here
-    import gymnasium_robotics
-
 from gtp_jax.tasks import MazeTask
 
-gymnasium.register_envs(gymnasium_robotics)
 START_NOISE = 0.1  # metres; D4RL's, where gymnasium-robotics draws from a quarter of a cell
 
 

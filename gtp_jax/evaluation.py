@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from gtp_jax import environments
 from gtp_jax.tasks import MazeTask
@@ -33,17 +34,16 @@ class Evaluator:
         self.num_episodes = num_episodes
         self.seed = seed
         self._envs = [[environments.make(task) for _ in range(num_episodes)] for task in tasks]
+        self.observation_dim = self._envs[0][0].observation_space.shape[0]
+        self.action_dim = self._envs[0][0].action_space.shape[0]
         # MuJoCo steps outside the interpreter's lock, so threads keep the cores busy without copies of anything.
         self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
 
-    def __call__(
-        self, act: Callable[[np.ndarray, int], np.ndarray], progress: Callable[[int], None] = lambda finished: None
-    ) -> list[Episodes]:
-        """Plays one episode in every environment.
+    def __call__(self, act: Callable[[np.ndarray, int], np.ndarray], description: str = "evaluation") -> list[Episodes]:
+        """Plays one episode in every environment, with a progress bar.
 
         Args:
             act: (observations (M, E, O), environment step) -> actions (M, E, D); one call serves all members.
-            progress: told how many episodes have just finished.
 
         Returns:
             one `Episodes` a member.
@@ -63,13 +63,15 @@ class Evaluator:
             return not (terminated or truncated)
 
         time = 0
+        bar = tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0)
         while running:
             actions = np.asarray(act(observations, time))
             blocks = [running[i :: os.cpu_count()] for i in range(os.cpu_count())]
             alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
             still = [index for block in alive for index in block]
-            progress(len(running) - len(still))
+            bar.update(len(running) - len(still))
             running, time = still, time + 1
+        bar.close()
         return [Episodes(*member) for member in zip(returns, successes, lengths)]
 
     def close(self) -> None:

@@ -20,7 +20,8 @@ class MetricsLogger:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         # A killed run may leave its last line incomplete.
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        path.write_text("".join(kept))
+        with path.open("ab") as file:
+            file.truncate(len("".join(kept).encode()))  # steps only grow, so what is kept comes first
         self._file = path.open("a", buffering=1)
         self._boards = [
             tensorboardX.SummaryWriter(str(workdir / "tensorboard" / name), purge_step=step + 1) for name in names

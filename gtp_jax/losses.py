@@ -156,20 +156,19 @@ def advantage_weights(
     return jax.lax.stop_gradient(jnp.exp(jnp.minimum(exponent, jnp.log(max_weight))))
 
 
-def td_target(
-    r_t: jax.Array, mask_t: jax.Array, next_values: jax.Array, *, discount: chex.Numeric
-) -> jax.Array:
-    """r + gamma (1 - d) min_j V_j(s'), behind a stop-gradient.
+def td_target(r_t: jax.Array, discount_t: jax.Array, next_values: jax.Array) -> jax.Array:
+    """r_t + discount_t min_j V_j(s_t), behind a stop-gradient.
 
     Args:
-        r_t, mask_t: (B,) rewards and 1 - d; a timeout is not a terminal, so its mask is 1.
+        r_t: (B,) rewards; the discounted sum of several for an n-step target.
+        discount_t: (B,) gamma (or gamma^n), 0 where the episode terminated; a timeout is not a terminal.
         next_values: (J, B), one row per member of the ensemble.
 
     Returns:
         (B,).
     """
-    chex.assert_rank([r_t, mask_t, next_values], [1, 1, 2])
-    return jax.lax.stop_gradient(r_t + discount * mask_t * jnp.min(next_values, axis=0))
+    chex.assert_rank([r_t, discount_t, next_values], [1, 1, 2])
+    return jax.lax.stop_gradient(r_t + discount_t * jnp.min(next_values, axis=0))
 
 
 def td_critic_loss(q_tm1: jax.Array, target: jax.Array) -> jax.Array:

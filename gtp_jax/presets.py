@@ -30,15 +30,14 @@ class AgentConfig:
     ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
 
     # value guidance
-    eta: float = 1.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
+    eta: float = 3.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
     max_weight: float = 100.0  # upper clip of the weights
     critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
-    discount: float = 0.99
+    discount: float = 0.99  # gamma
+    num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
     expectile: float = 0.9  # of the expectile critic
-    target_rate: float = 0.005  # Polyak step of the target critic
+    target_rate: float = 0.02  # Polyak step of the target critic
     target_sampling_steps: int = 5  # K of the policy samples inside the td critic
-    reward_scale: float = 1.0  # the critic learns from reward_scale * reward + reward_shift
-    reward_shift: float = 0.0
     num_candidates: int = 1  # actions drawn per decision; the one with the highest Q is taken
 
     @property
@@ -60,8 +59,8 @@ class AgentConfig:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"agent.{field.name} = {value} must be finite")
-        positive = "sigma_min rho learning_rate critic_learning_rate max_grad_norm reward_scale".split()
-        counts = "min_intervals target_sampling_steps num_candidates".split()
+        positive = "sigma_min rho learning_rate critic_learning_rate max_grad_norm".split()
+        counts = "min_intervals num_step_returns target_sampling_steps num_candidates".split()
         at_least = {"eta": 0, "flow_coef": 0, "max_weight": 1, **dict.fromkeys(counts, 1)}
         at_most_1 = ("ema_decay", "discount", "expectile", "target_rate")
         for name in positive:
@@ -77,8 +76,9 @@ class AgentConfig:
             raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
-        if not all(width > 0 for width in (*self.hidden_dims, *self.critic_hidden_dims)):
-            raise ValueError("agent.hidden_dims and agent.critic_hidden_dims must be positive")
+        for name in ("hidden_dims", "critic_hidden_dims"):
+            if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")
 
 
 PRESETS: dict[str, AgentConfig] = {
@@ -91,6 +91,9 @@ PRESETS: dict[str, AgentConfig] = {
         time_weight="uniform",
         target="ema",
         learning_rate=3e-4,
+        eta=1.0,
         critic="td",
+        num_step_returns=1,
+        target_rate=0.005,
     ),
 }

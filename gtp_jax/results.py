@@ -1,10 +1,13 @@
 """results.json: building it, and the table that is printed from it."""
 
+import datetime
 import hashlib
 import importlib.metadata
 import json
 import os
 import pathlib
+import shlex
+import sys
 import tempfile
 from collections.abc import Sequence
 
@@ -24,44 +27,60 @@ def params_digest(params) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide a result."""
-    names = "jax jaxlib flax optax orbax-checkpoint numpy gymnasium gymnasium-robotics mujoco minari".split()
-    return {name: importlib.metadata.version(name) for name in names}
-
-
 def write_json(path: pathlib.Path, content) -> None:
     """Writes a file whole or not at all."""
+    text = json.dumps(content, indent=2)
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}", delete=False) as file:
-        json.dump(content, file, indent=2)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
 
 
+def provenance() -> dict:
+    """What a reader needs to repeat a result: command, date, hardware, versions."""
+    names = "jax jaxlib flax optax orbax-checkpoint numpy gymnasium gymnasium-robotics mujoco minari".split()
+    module = sys.modules["__main__"].__spec__
+    program = f"-m {module.name}" if module else sys.argv[0]
+    device = jax.devices()[0]
+    return {
+        "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
+        "date": f"{datetime.date.today()}",
+        "device": device.platform,
+        "hardware": f"{os.cpu_count()} cores" if device.platform == "cpu" else f"{jax.device_count()} x {device.device_kind}",
+        "versions": {name: importlib.metadata.version(name) for name in names},
+    }
+
+
 def table(members: Sequence[dict]) -> str:
-    """A Markdown table of the `members` of results.json: one row per task and K, pooled over seeds."""
+    """A Markdown table of the `members` of results.json: one row per task and K, pooled over seeds.
+
+    Members that carry a `label` (the run they are of) get a column for it, and are pooled by it too.
+    """
     header = ["task", "data set", "source", "K", "success rate [95 %]", "normalised score", "episodes", "seeds"]
     rows = []
-    for task in dict.fromkeys(member["task"] for member in members):
-        group = [member for member in members if member["task"] == task]
+    labelled = any("label" in member for member in members)
+    groups = {}
+    for member in members:
+        groups.setdefault((member.get("label"), member["task"]), []).append(member)
+    for (label, task), group in groups.items():
         for k in group[0]["eval"]:
             scores = [member["eval"][k] for member in group]
             rates = [score["success_rate"] for score in scores]
             low, high = success_interval(rates, scores[0]["episodes"])
-            rows.append(
-                [
-                    task,
-                    group[0]["dataset"]["id"],
-                    group[0]["dataset"]["source"],
-                    k,
-                    f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
-                    f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
-                    f"{len(group)} x {scores[0]['episodes']}",
-                    ", ".join(str(member["seed"]) for member in group),
-                ]
-            )
+            row = [
+                task,
+                group[0]["dataset"]["id"],
+                group[0]["dataset"]["source"],
+                k,
+                f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
+                f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
+                f"{len(group)} x {scores[0]['episodes']}",
+                ", ".join(str(member["seed"]) for member in group),
+            ]
+            rows.append([label, *row] if labelled else row)
+    header = ["run", *header] if labelled else header
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in [header, *rows]]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")

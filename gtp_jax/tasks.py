@@ -5,10 +5,14 @@ the goal, where the episode ends. Minari's own evaluation specs are not used: th
 (Farama-Foundation/Minari, issue 304), so start and goal are fixed here on the map that the data were collected on.
 """
 
+import contextlib
 import dataclasses
+import io
 
 import numpy as np
-from gymnasium_robotics.envs.maze import maps
+
+with contextlib.redirect_stderr(io.StringIO()):  # it prints news about environments that are not used here
+    from gymnasium_robotics.envs.maze import maps  # importing it also registers the environments
 
 SUCCESS_RADIUS = 0.5  # metres; D4RL's, where gymnasium-robotics has 0.45
 Cell = tuple[int, int]  # (row, column) of the maze map

@@ -92,7 +92,7 @@ def test_total_is_exact_down_to_one_transition():
 
 def test_a_recorded_episode_can_be_played_again():
     walker = generate.Walker(ANT, seed=3)
-    episode, env = walker(0), generate.make_env(ANT)
+    episode, env = walker(0), environments.make_maze(ANT, 0.5)
     env.reset(seed=episode.seed, options={"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.goal)})
     replay = np.array([env.step(action)[0]["observation"] for action in episode.actions[:50]])
     np.testing.assert_array_equal(replay, episode.observations["observation"][1:51])
@@ -153,7 +153,7 @@ def test_an_ant_on_its_back_ends_the_episode(monkeypatch):
 
 
 def test_environments_leave_no_file_behind():
-    assert not os.path.exists(generate.make_env(ANT).unwrapped.tmp_xml_file_path)
+    assert not os.path.exists(environments.make_maze(ANT, 0.5).unwrapped.tmp_xml_file_path)
 
 
 # ------------------------------------------------------------------------------------------------- robustness

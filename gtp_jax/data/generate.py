@@ -7,7 +7,7 @@ rewards and layout, but they are not D4RL's data. Workers import this module, so
 import collections
 import concurrent.futures
 import contextlib
-import io
+import importlib.metadata
 import itertools
 import multiprocessing
 import os
@@ -17,21 +17,15 @@ import sys
 import tempfile
 import threading
 import types
-import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import gymnasium
 import numpy as np
 from tqdm import tqdm
 
-with contextlib.redirect_stderr(io.StringIO()):  # it prints news about environments that are not used here
-    import gymnasium_robotics
-
+from gtp_jax import environments
 from gtp_jax.data import controllers, planner
 from gtp_jax.tasks import Cell, MazeTask
-
-gymnasium.register_envs(gymnasium_robotics)
 
 POSITION_NOISE = 0.125  # of a cell, uniform, on start and goal
 MAX_FALLEN_STEPS = 50  # an ant on its back stays there; AntMaze itself would go on
@@ -63,23 +57,6 @@ class Episode(NamedTuple):
 # ------------------------------------------------------------------------------------------------- one episode
 
 
-def make_env(task: MazeTask) -> gymnasium.Env:
-    """The task's environment with our map, no early end and little noise on positions."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # v4 is what D4RL's Minari data were collected in
-        env = gymnasium.make(
-            task.env_id,
-            maze_map=[list(row) for row in task.maze_map],
-            continuing_task=True,
-            reset_target=False,
-            max_episode_steps=task.horizon,
-            disable_env_checker=True,
-        )
-    env.unwrapped.position_noise_range = POSITION_NOISE
-    pathlib.Path(env.unwrapped.tmp_xml_file_path).unlink(missing_ok=True)  # read once, and never removed by its writer
-    return env
-
-
 class Walker:
     """Makes the episodes of one data set; what an episode holds depends on (seed, index) alone.
 
@@ -90,7 +67,7 @@ class Walker:
     """
 
     def __init__(self, task: MazeTask, seed: int, noise: float | None = None):
-        self._task, self._seed, self._env = task, seed, make_env(task)
+        self._task, self._seed, self._env = task, seed, environments.make_maze(task, POSITION_NOISE * task.cell_size)
         if task.is_ant:
             self._controller, self._threshold, usual_noise = controllers.AntController(), 1.0, controllers.ANT_NOISE
         else:
@@ -276,7 +253,7 @@ def generate(
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=".gtp_jax-", dir=get_dataset_path()))
     try:
         (scratch / "new").mkdir()
-        with contextlib.closing(make_env(task)) as env:
+        with contextlib.closing(environments.make_maze(task, POSITION_NOISE * task.cell_size)) as env:
             storage = MinariStorage.new(
                 scratch / "new" / "data",
                 observation_space=env.observation_space,
@@ -289,7 +266,7 @@ def generate(
             "author": {"gtp_jax"},
             "algorithm_name": "breadth-first search and " + ("SAC" if task.is_ant else "PD control"),
             "description": _description(task, num_transitions, seed),
-            "requirements": [f"gymnasium-robotics=={gymnasium_robotics.__version__}"],
+            "requirements": [f"gymnasium-robotics=={importlib.metadata.version('gymnasium-robotics')}"],
         }
         storage.update_metadata(metadata)
         with (

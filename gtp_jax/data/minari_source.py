@@ -1,6 +1,7 @@
 """Finds, downloads or generates a task's Minari data set, and says which of these it was."""
 
 import json
+import re
 import shutil
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from gtp_jax.tasks import MazeTask
 
 HUB_TIMEOUT = 5.0  # seconds until the hub counts as out of reach
 HUB_REPOSITORY = "farama-minari/D4RL"
+_ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 
 
 class Dataset(NamedTuple):
@@ -41,7 +43,10 @@ def _hub_problem() -> str | None:
 
 
 def _is_local(dataset_id: str) -> bool:
-    return (get_dataset_path(dataset_id) / "data").is_dir()
+    try:
+        return (get_dataset_path(dataset_id) / "data").is_dir()
+    except OSError as error:  # Minari makes the store's folder
+        raise UserError(f"the Minari store cannot be used ({error}); MINARI_DATASETS_PATH can name another") from error
 
 
 def _download(dataset_id: str) -> None:
@@ -51,16 +56,19 @@ def _download(dataset_id: str) -> None:
             f"data set {dataset_id} is not in the local Minari store and its hub cannot be reached ({problem}); "
             "connect to the internet, copy it into the store, or use --config.dataset=generated"
         )
+    path = get_dataset_path(dataset_id)
+    existed = path.exists()
     try:
         minari.download_dataset(dataset_id)
     except BaseException as error:
-        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
+        if not existed:
+            shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, Exception):
             raise UserError(f"data set {dataset_id} cannot be downloaded: {error}".splitlines()[0]) from error
         raise
 
 
-def load(task: MazeTask, dataset_id: str) -> transitions.Transitions:
+def load(task: MazeTask, dataset_id: str, discount: float) -> transitions.Transitions:
     """Reads a data set of the local store.
 
     Raises:
@@ -72,14 +80,15 @@ def load(task: MazeTask, dataset_id: str) -> transitions.Transitions:
         metadata = json.loads((path / "metadata.json").read_text())
         if not {"observation_space", "action_space"} <= metadata.keys():
             # Minari would build the environment that the file names to learn its spaces.
-            raise UserError(f"data set {dataset_id} does not record its observation and action space; it is not used")
+            raise UserError("it does not record its observation and action space; it is not used")
         dataset = minari.MinariDataset(path)
         episodes = ((episode.observations, episode.actions) for episode in dataset.iterate_episodes())
-        return transitions.from_episodes(task, _checked(task, episodes))
+        return transitions.from_episodes(task, _checked(task, episodes), discount)
     except UserError as error:
         raise UserError(f"data set {dataset_id}: {error}") from error
-    except (OSError, ValueError, KeyError, AssertionError) as error:  # what h5py and Minari raise on damaged files
-        raise UserError(f"data set {dataset_id} cannot be read ({error}); {remedy}".replace("\n", " ")) from error
+    except Exception as error:  # on damaged files h5py and Minari raise nearly everything there is
+        problem = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise UserError(f"data set {dataset_id} cannot be read ({problem}); {remedy}") from error
 
 
 def _checked(task: MazeTask, episodes):
@@ -88,14 +97,15 @@ def _checked(task: MazeTask, episodes):
         keys = {"observation", "achieved_goal"}
         if not isinstance(observations, dict) or not keys <= observations.keys():
             raise UserError("its observations are not those of a maze (observation, achieved_goal)")
-        width = 27 if task.is_ant else 4
-        if observations["observation"].shape[1:] != (width,):
-            found = observations["observation"].shape[1:]
-            raise UserError(f"its observations have shape {found}, {task.name} has ({width},)")
+        observation, action = (27, 8) if task.is_ant else (4, 2)
+        widths = {"observation": observation, "achieved_goal": 2, "action": action}
+        for name, values in {**observations, "action": actions}.items():
+            if name in widths and values.shape[1:] != (widths[name],):
+                raise UserError(f"its {name} has shape {values.shape[1:]}, that of {task.name} has ({widths[name]},)")
         yield observations, actions
 
 
-def resolve(task: MazeTask, dataset: str, *, num_transitions: int, seed: int, say=print) -> Dataset:
+def resolve(task: MazeTask, dataset: str, *, discount: float, num_transitions: int, seed: int, say=print) -> Dataset:
     """The task's data, by what the user asked for.
 
     Args:
@@ -107,6 +117,8 @@ def resolve(task: MazeTask, dataset: str, *, num_transitions: int, seed: int, sa
     Raises:
         UserError: the data cannot be had, or are damaged.
     """
+    if dataset not in ("auto", "generated") and not _ID.fullmatch(dataset):
+        raise UserError(f"dataset = {dataset!r} must be auto, generated or a Minari id such as {task.minari_id}")
     stand_in = generate.dataset_id(task, num_transitions, seed)
     if dataset == "auto" and not _is_local(task.minari_id) and (problem := _hub_problem()):
         say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
@@ -114,12 +126,15 @@ def resolve(task: MazeTask, dataset: str, *, num_transitions: int, seed: int, sa
     if dataset in ("generated", stand_in):
         if not _is_local(stand_in):
             say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.minari_id}")
-            generate.generate(task, num_transitions, seed)
-        return Dataset(stand_in, "generated", load(task, stand_in))
+            try:
+                generate.generate(task, num_transitions, seed)
+            except OSError as error:
+                raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
+        return Dataset(stand_in, "generated", load(task, stand_in, discount))
     dataset_id = task.minari_id if dataset == "auto" else dataset
     source = "minari-local"
     if not _is_local(dataset_id):
         say(f"{task.name}: downloading {dataset_id}")
         _download(dataset_id)
         source = "minari-remote"
-    return Dataset(dataset_id, source, load(task, dataset_id))
+    return Dataset(dataset_id, source, load(task, dataset_id, discount))

@@ -10,16 +10,19 @@ from gtp_jax.tasks import MazeTask
 
 
 class Transitions(NamedTuple):
-    """N transitions of one task, float32, observations as recorded."""
+    """N transitions of one task, float32, observations as recorded, episode after episode."""
 
     obs: np.ndarray  # (N, O)
     action: np.ndarray  # (N, D) in [-1, 1]
     reward: np.ndarray  # (N,)
     next_obs: np.ndarray  # (N, O)
-    mask: np.ndarray  # (N,) 0 where the task's episode terminated, else 1
+    discount: np.ndarray  # (N,) 0 where the task's episode terminated, else gamma, or gamma^n
+    end: np.ndarray  # (N,) bool, the last transition of its recorded episode
 
 
-def from_episodes(task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray], np.ndarray]]) -> Transitions:
+def from_episodes(
+    task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray], np.ndarray]], discount: float
+) -> Transitions:
     """Transitions with D4RL's semantics from maze episodes collected under any goal.
 
     A transition whose next position lies within 0.5 of the evaluation goal has reward 1 and is terminal, whatever goal
@@ -33,24 +36,45 @@ def from_episodes(task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray]
     Raises:
         UserError: an array is of the wrong length or width, an action leaves [-1, 1], or a value is not finite.
     """
-    columns = Transitions([], [], [], [], [])
+    columns = Transitions([], [], [], [], [], [])
     for number, (observations, actions) in enumerate(episodes):
         obs = task.flatten(observations)
         if len(obs) != len(actions) + 1:
             raise UserError(f"episode {number} has {len(obs)} observations for {len(actions)} actions; it is damaged")
         reached = task.reached(observations["achieved_goal"][1:])
-        row = Transitions(obs[:-1], actions.astype(np.float32), reached, obs[1:], ~reached)
+        end = np.arange(len(actions)) == len(actions) - 1
+        row = Transitions(obs[:-1], actions, reached, obs[1:], discount * ~reached, end)
         for column, values in zip(columns, row):
             column.append(values)
     if not columns.obs:
         raise UserError("the data set has no episodes")
     result = Transitions(*(np.concatenate(column).astype(np.float32) for column in columns))
+    result = result._replace(end=result.end.astype(bool))
     for name, values in zip(Transitions._fields, result):
         if not np.isfinite(values).all():
             raise UserError(f"{name} holds values that are not finite")
     if np.abs(result.action).max() > 1.0:
         raise UserError(f"an action has magnitude {np.abs(result.action).max():.3f}, actions must lie in [-1, 1]")
     return result
+
+
+def n_step(transitions: Transitions, n: int) -> Transitions:
+    """Looks up to n steps ahead: reward sum_k gamma^k r_k, next_obs s_n, discount gamma^n (Sutton, 1988).
+
+    It looks no farther than the terminal, whose discount is 0, or than the last observation of the recorded episode,
+    where the value takes over after fewer steps. The rewards between are those of the data's actions, so with n > 1
+    the values are of acting like the data for n steps and well thereafter.
+    """
+    size = len(transitions.reward)
+    reward, discount = transitions.reward.copy(), transitions.discount.copy()
+    last = np.arange(size)  # the transition that each one looks ahead to
+    open_ = ~transitions.end & (discount > 0)
+    for _ in range(n - 1):
+        last = np.where(open_, last + 1, last)
+        reward += np.where(open_, discount * transitions.reward[last], 0.0)
+        discount *= np.where(open_, transitions.discount[last], 1.0)
+        open_ &= ~transitions.end[last] & (transitions.discount[last] > 0)
+    return transitions._replace(reward=reward, next_obs=transitions.next_obs[last], discount=discount)
 
 
 def observation_statistics(obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

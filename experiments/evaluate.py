@@ -1,0 +1,75 @@
+"""Evaluates the latest checkpoint of a run, with as many episodes and values of K as asked for.
+
+    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000]
+
+Prints a table and writes DIR/evaluation.json, laid out like results.json. Needs no data set.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags
+
+from experiments import cli
+from gtp_jax import checkpoint, population, results, tasks
+from gtp_jax import config as gtp_config
+from gtp_jax.errors import UserError
+from gtp_jax.evaluation import Evaluator, summarize
+
+WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
+SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
+EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.")
+SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; training's own evaluation uses 1000 too.")
+
+
+def main(stack: contextlib.ExitStack) -> None:
+    if WORKDIR.value is None:
+        raise UserError("--workdir is needed, the directory of a run")
+    if EPISODES.value < 1 or SEED.value < 0:
+        raise UserError(f"--episodes={EPISODES.value} must be at least 1 and --seed={SEED.value} not negative")
+    if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
+        raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
+    workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
+    try:
+        config = ml_collections.ConfigDict(json.loads((workdir / "config.json").read_text()))
+    except (OSError, ValueError, AttributeError) as error:
+        raise UserError(f"{workdir} does not hold a run: {error}") from error
+    checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
+    if checkpoints.latest_step is None:
+        raise UserError(f"{workdir} holds no checkpoint yet")
+
+    agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
+    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, SEED.value)
+    stack.callback(evaluator.close)
+    width = (len(members), evaluator.observation_dim)
+    like = population.init(
+        members,
+        np.zeros(width, np.float32),
+        np.ones(width, np.float32),
+        evaluator.action_dim,
+        config=agent_config,
+        num_steps=config.num_steps,
+        mesh=population.member_mesh(len(members)),
+    )
+    states, progress = checkpoints.restore(like), checkpoints.progress()
+    act = population.actor(action_dim=evaluator.action_dim, config=agent_config)
+    print(f"{len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
+
+    entries = [{"task": m.task, "seed": m.seed, "dataset": progress["datasets"][m.task], "eval": {}} for m in members]
+    for k in map(int, SAMPLING_STEPS.value):
+        played = evaluator(lambda obs, t, k=k: act(states, obs, t, num_steps=k), f"evaluation, K={k}")
+        for entry, task, episodes in zip(entries, evaluator.tasks, played, strict=True):
+            entry["eval"][str(k)] = summarize(task, episodes)
+    content = {"step": checkpoints.latest_step, **results.provenance(), "members": entries}
+    results.write_json(workdir / "evaluation.json", content)
+    print(f"\n{results.table(entries)}\n\nwritten to {workdir / 'evaluation.json'}")
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    cli.run(main)

@@ -1,0 +1,45 @@
+"""Writes the tables of README.md from results.json files.
+
+    python -m experiments.tables
+
+Each place in README that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled with
+the table, command, date and hardware of those files, which are results.json as `experiments.train` wrote them.
+"""
+
+import json
+import pathlib
+import re
+
+from gtp_jax import results
+
+ROOT = pathlib.Path(__file__).parents[1]
+_PLACE = re.compile(r"(<!-- table: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def section(paths: list[pathlib.Path]) -> str:
+    """The Markdown that stands for some results.json files."""
+    runs = [json.loads(path.read_text()) for path in paths]
+    lines = [results.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
+    for path, run in zip(paths, runs):
+        timing = run["timing"]
+        lines.append(
+            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member, {timing['total_s'] / 60:.0f} min in "
+            f"all, of which training {timing['train_s'] / 60:.0f}, data {timing['dataset_s'] / 60:.0f}, evaluation "
+            f"{timing['eval_s'] / 60:.0f}; {timing['member_updates_per_s']:.0f} member-updates/s on {run['hardware']}; "
+            f"{run['date']}."
+        )
+    return "\n".join(lines) + "\n"
+
+
+def fill(text: str, root: pathlib.Path) -> str:
+    """README's text with every table as the files below `root` have it now."""
+
+    def replace(match: re.Match) -> str:
+        return match[1] + section([root / name for name in match[2].split()]) + match[3]
+
+    return _PLACE.sub(replace, text)
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(fill(readme.read_text(), ROOT))
