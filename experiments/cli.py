@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import sys
+import threading
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -34,6 +35,11 @@ def _parse(argv: list[str]) -> list[str]:
     return rest
 
 
+def _show_if_of_main_thread(error) -> None:
+    if threading.current_thread() is threading.main_thread():
+        sys.__unraisablehook__(error)
+
+
 def run(main: Callable[[contextlib.ExitStack], None]) -> None:
     """Parses the flags and runs a program, turning `UserError` into one line and status 2.
 
@@ -42,10 +48,13 @@ def run(main: Callable[[contextlib.ExitStack], None]) -> None:
 
     def wrapped(_):
         logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
+        # When a restore fails, the other reads that it began complain too, one by one, from TensorStore's threads.
+        sys.unraisablehook = _show_if_of_main_thread
         try:
             with contextlib.ExitStack() as stack:
                 main(stack)
         except UserError as error:
+            sys.unraisablehook = lambda _: None  # the last of them when the program is over
             fail(error)
 
     app.run(wrapped, flags_parser=_parse)

@@ -1,8 +1,9 @@
 """Evaluates the latest checkpoint of a run, with as many episodes and values of K as asked for.
 
-    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000]
+    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000] [--pictures]
 
-Prints a table and writes DIR/evaluation.json, laid out like results.json. Needs no data set.
+Prints a table and writes DIR/evaluation.json, laid out like results.json. With --pictures (and matplotlib) it also draws the
+paths walked at the last K, DIR/paths-TASK.png. Needs no data set.
 """
 
 import contextlib
@@ -25,6 +26,20 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
 EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.")
 SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; training's own evaluation uses 1000 too.")
+PICTURES = flags.DEFINE_bool("pictures", False, "Draw the paths walked at the last K.")
+
+
+def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: list[np.ndarray]) -> None:
+    """One picture a task from the observations (M, E, O) of every step, whose first two numbers are x and y."""
+    from gtp_jax import pictures  # needs matplotlib, which nothing else does
+
+    xy = np.stack(steps)[..., :2]
+    for task in dict.fromkeys(evaluator.tasks):
+        shown = [(xy[: n + 1, i, e], ok) for i, episodes in enumerate(played) if evaluator.tasks[i] is task
+                 for e, (n, ok) in enumerate(zip(episodes.lengths, episodes.successes))]
+        file = workdir / f"paths-{task.name.replace('/', '-')}.png"
+        pictures.draw_paths(task, *zip(*shown), file)
+        print(f"drew {file}")
 
 
 def main(stack: contextlib.ExitStack) -> None:
@@ -62,11 +77,19 @@ def main(stack: contextlib.ExitStack) -> None:
 
     entries = [{"task": m.task, "seed": m.seed, "dataset": progress["datasets"][m.task], "eval": {}} for m in members]
     for k in map(int, SAMPLING_STEPS.value):
-        played = evaluator(lambda obs, t, k=k: act(states, obs, t, num_steps=k), f"evaluation, K={k}")
+        steps = []
+
+        def recorded_act(obs, t, k=k, steps=steps):
+            steps.append(obs.copy())
+            return act(states, obs, t, num_steps=k)
+
+        played = evaluator(recorded_act, f"evaluation, K={k}")
         for entry, task, episodes in zip(entries, evaluator.tasks, played, strict=True):
             entry["eval"][str(k)] = summarize(task, episodes)
     content = {"step": checkpoints.latest_step, **results.provenance(), "members": entries}
     results.write_json(workdir / "evaluation.json", content)
+    if PICTURES.value:
+        draw_pictures(workdir, evaluator, played, steps)
     print(f"\n{results.table(entries)}\n\nwritten to {workdir / 'evaluation.json'}")
 
 

@@ -164,7 +164,7 @@ def main(stack: contextlib.ExitStack) -> None:
     while step < config.num_steps:
         clock = time.perf_counter()
         states, metrics = train(states, data)
-        metrics = {name: np.asarray(values)[: len(members)].tolist() for name, values in metrics.items()}
+        metrics = {name: np.asarray(values).tolist() for name, values in metrics.items()}
         step += chunk
         timing["train_s"] += time.perf_counter() - clock
         bar.update(chunk)

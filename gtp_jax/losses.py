@@ -73,7 +73,8 @@ def trajectory_consistency_loss(
         (B,) losses.
     """
     chex.assert_equal_shape([action, noise])
-    chex.assert_rank([action, *times], [2, 1, 1, 1])
+    chex.assert_rank(action, 2)
+    chex.assert_shape(times, action.shape[:1])
     prediction = solution_map(phi, perturb(action, noise, times.t), times.t, times.tau)
     target = solution_map(phi_target, perturb(action, noise, times.u), times.u, times.tau)
     return distance(prediction, jax.lax.stop_gradient(target))
@@ -90,6 +91,7 @@ def instantaneous_flow_loss(phi: SurrogateMap, action: jax.Array, noise: jax.Arr
         (B,) losses.
     """
     chex.assert_equal_shape([action, noise])
+    chex.assert_shape(t, action.shape[:1])
     return squared_error(instantaneous_map(phi, perturb(action, noise, t), t), action)
 
 
@@ -167,13 +169,15 @@ def td_target(r_t: jax.Array, discount_t: jax.Array, next_values: jax.Array) -> 
     Returns:
         (B,).
     """
-    chex.assert_rank([r_t, discount_t, next_values], [1, 1, 2])
+    chex.assert_rank([r_t, next_values], [1, 2])
+    chex.assert_equal_shape([r_t, discount_t, next_values[0]])
     return jax.lax.stop_gradient(r_t + discount_t * jnp.min(next_values, axis=0))
 
 
 def td_critic_loss(q_tm1: jax.Array, target: jax.Array) -> jax.Array:
     """sum_j (Q_j(s, a) - target)^2: (J, B), (B,) -> (B,). Clipped double Q, Fujimoto et al. (2018), arXiv 1802.09477."""
     chex.assert_rank([q_tm1, target], [2, 1])
+    chex.assert_equal_shape([q_tm1[0], target])
     return jnp.sum((q_tm1 - jax.lax.stop_gradient(target)) ** 2, axis=0)
 
 

@@ -1,6 +1,6 @@
 """Populations: every member (one task, one seed) trains in one compiled program.
 
-`vmap` over members, `lax.scan` over updates, data on the device, state donated. Members never talk: on several devices
+Members are one mapped axis, updates a `lax.scan`, data on the device, state donated. Members never talk: on several devices
 the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a member comes
 from its task's name and its seed, so its result does not depend on who else is in the population.
 """
@@ -8,7 +8,6 @@ from its task's name and its seed, so its result does not depend on who else is 
 import dataclasses
 import functools
 import zlib
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -46,19 +45,22 @@ def member_key(member: Member) -> jax.Array:
 
 
 def member_mesh(num_members: int) -> Mesh:
-    """A mesh over as many local devices as give each the same number of members, and at least two."""
+    """A mesh over as many local devices as give each the same number of members."""
     devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if n == 1 or num_members % n == 0 and num_members // n >= 2)
+    count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
     return Mesh(np.array(devices[:count]), ("members",))
 
 
-def _slots(values: Sequence) -> list:
-    """A lone member trains beside a copy of itself.
+def _over_members(function, *args):
+    """`function` of each member, along the leading axis of all arguments.
 
-    XLA compiles a batch of one to other kernels than a batch of many, with other rounding: the copy is what makes a
-    member's result the same, bit for bit, alone and among others.
+    On accelerators it is `vmap`: all members share each kernel. A CPU core works through them one at a time in any case,
+    and there XLA picks kernels, and with them the rounding, by the size of the batch; so on CPU the members are a
+    `lax.map`, which gives each the same bits whoever else there is.
     """
-    return list(values) * 2 if len(values) == 1 else list(values)
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(lambda member: function(*member), args)
+    return jax.vmap(function)(*args)
 
 
 def init(members, obs_mean, obs_std, action_dim: int, *, config: AgentConfig, num_steps: int, mesh: Mesh) -> AgentState:
@@ -67,13 +69,10 @@ def init(members, obs_mean, obs_std, action_dim: int, *, config: AgentConfig, nu
     Args:
         members: M of `Member`.
         obs_mean, obs_std: (M, O) statistics of each member's data.
-
-    Returns:
-        states with a leading axis of M; of 2 if M is 1.
     """
-    keys, obs_mean, obs_std = (jnp.stack(_slots(x)) for x in ([*map(member_key, members)], obs_mean, obs_std))
+    keys = jnp.stack([member_key(member) for member in members])
     init_one = functools.partial(agent.init, action_dim=action_dim, config=config, num_steps=num_steps)
-    states = jax.jit(jax.vmap(init_one))(keys, obs_mean, obs_std)
+    states = jax.jit(functools.partial(_over_members, init_one))(keys, jnp.asarray(obs_mean), jnp.asarray(obs_std))
     return jax.device_put(states, NamedSharding(mesh, PartitionSpec("members")))
 
 
@@ -82,7 +81,8 @@ def place(data: Data, mesh: Mesh) -> Data:
     members, everyone = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("members",), ()))
     return Data(
         jax.device_put(data.transitions, everyone),
-        *(jax.device_put(jnp.stack(_slots(x)), members) for x in (data.offset, data.size)),
+        jax.device_put(data.offset, members),
+        jax.device_put(data.size, members),
     )
 
 
@@ -116,7 +116,10 @@ def trainer(*, config: AgentConfig, batch_size: int, num_updates: int, num_steps
         check_vma=False,
     )
     def train(states, data):
-        return jax.vmap(train_member, in_axes=(0, 0, 0, None))(states, data.offset, data.size, data.transitions)
+        def train_one(state, offset, size):
+            return train_member(state, offset, size, data.transitions)
+
+        return _over_members(train_one, states, data.offset, data.size)
 
     return train
 
@@ -133,9 +136,8 @@ def actor(*, action_dim: int, config: AgentConfig):
             key = jax.random.fold_in(jax.random.fold_in(state.key, _ACTING), time)
             return agent.act(state, key, obs, action_dim=action_dim, config=config, num_steps=num_steps)
 
-        return jax.vmap(act_one)(states, observations)
+        return _over_members(act_one, states, observations)
 
-    def act(states, observations, time, *, num_steps):
-        return np.asarray(act_all(states, np.stack(_slots(observations)), time, num_steps=num_steps))[: len(observations)]
-
-    return act
+    return lambda states, observations, time, *, num_steps: np.asarray(
+        act_all(states, observations, time, num_steps=num_steps)
+    )

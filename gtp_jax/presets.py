@@ -9,7 +9,8 @@ class AgentConfig:
     """Everything that fixes an agent apart from its data and seed. Static under jit."""
 
     # networks
-    hidden_dims: tuple[int, ...] = (256, 256, 256)  # of the solution map
+    hidden_dims: tuple[int, ...] = (256, 256)  # of the solution map: layers, or blocks of one width if residual
+    residual: bool = True  # LayerNorm residual blocks W -> 2 W -> W instead of plain layers
     critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
 
     # solution map
@@ -79,12 +80,16 @@ class AgentConfig:
         for name in ("hidden_dims", "critic_hidden_dims"):
             if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")
+        if self.residual and len(set(self.hidden_dims)) != 1:
+            raise ValueError(f"agent.hidden_dims = {self.hidden_dims} must be of one width, or agent.residual False")
 
 
 PRESETS: dict[str, AgentConfig] = {
     "default": AgentConfig(),
     # As published (GTP, appendix): noise up to 80, squared error, uniform weight, EMA target, TD critic.
     "paper": AgentConfig(
+        hidden_dims=(256, 256, 256),
+        residual=False,
         critic_hidden_dims=(256, 256, 256),
         sigma_max=80.0,
         distance="squared",

@@ -84,7 +84,7 @@ def doubling_curriculum(step: chex.Numeric, num_steps: int, first: int = 10, las
     The bias of the closed-form score is the error of one ODE-solver step, so it dies as the grid is refined
     (GTP, Theorem 1); a coarse grid first lets information travel from low noise to high in few updates.
     """
-    num_stages = (last // first).bit_length()
+    num_stages = (-(-last // first) - 1).bit_length() + 1  # the fewest doublings that reach `last`
     stage = jnp.minimum(jnp.asarray(step) * num_stages // num_steps, num_stages - 1)
     return jnp.minimum(first * 2**stage, last).astype(jnp.int32)
 

@@ -46,8 +46,8 @@ def from_episodes(
         row = Transitions(obs[:-1], actions, reached, obs[1:], discount * ~reached, end)
         for column, values in zip(columns, row):
             column.append(values)
-    if not columns.obs:
-        raise UserError("the data set has no episodes")
+    if not sum(map(len, columns.obs)):
+        raise UserError("the data set has no transitions")
     result = Transitions(*(np.concatenate(column).astype(np.float32) for column in columns))
     result = result._replace(end=result.end.astype(bool))
     for name, values in zip(Transitions._fields, result):

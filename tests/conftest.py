@@ -1,0 +1,49 @@
+"""What tests share: Minari data sets made by Minari's own writer, and no way to the network or to the user's store."""
+
+import os
+import warnings
+
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there; read when huggingface_hub is imported
+
+import gymnasium
+import minari
+import numpy as np
+import pytest
+from minari.data_collector import EpisodeBuffer
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """An empty Minari store."""
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def write_dataset(store):
+    """Writes a data set of maze episodes into the store; what it says of rewards and terminations is misleading."""
+
+    def write(name: str, episodes: list[tuple[dict[str, np.ndarray], np.ndarray]]) -> None:
+        observations, actions = episodes[0]
+        boxes = {key: gymnasium.spaces.Box(-np.inf, np.inf, value.shape[1:]) for key, value in observations.items()}
+        buffers = [
+            EpisodeBuffer(
+                observations=observations,
+                actions=actions,
+                rewards=np.full(len(actions), 7.0),
+                terminations=np.arange(len(actions)) == len(actions) - 1,
+                truncations=np.zeros(len(actions), bool),
+            )
+            for observations, actions in episodes
+        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about authors and environments that are not recorded
+            minari.create_dataset_from_buffers(
+                name,
+                buffers,
+                observation_space=gymnasium.spaces.Dict(boxes),
+                action_space=gymnasium.spaces.Box(-1.0, 1.0, actions.shape[1:]),
+                description="made by hand",
+            )
+
+    return write

@@ -1,0 +1,322 @@
+"""The commands keep their promises: what they write, that a kill costs nothing, and one line for every mistake."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gtp_jax.data import generate
+from gtp_jax.tasks import get
+
+REPOSITORY = pathlib.Path(__file__).parents[1]
+POINT = get("pointmaze/umaze")
+DATA = generate.dataset_id(POINT, 2000, 0)
+# Guided, so that the critic is covered, and with a kill between any two of six checkpoints.
+SMALL = (
+    "--config=configs/pointmaze.py",
+    "--config.agent.hidden_dims=(16,)",
+    "--config.agent.critic_hidden_dims=(16,)",
+    "--config.agent.eta=3",
+    "--config.num_seeds=2",
+    "--config.num_steps=600",
+    "--config.batch_size=32",
+    "--config.generate.num_transitions=2000",
+    "--config.eval.episodes=2",
+    "--config.eval.sampling_steps=(1,2)",
+    "--config.eval.interval=300",
+    "--config.checkpoint.interval=100",
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A store of its own, no hub, and programs that are compiled once for all tests."""
+    root = tmp_path_factory.mktemp("commands")
+    return {
+        **os.environ,
+        "MINARI_DATASETS_PATH": str(root / "store"),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def start(environment):
+    """Starts a command in a process group of its own."""
+
+    def run(program, *arguments, **changes):
+        return subprocess.Popen(
+            [sys.executable, "-m", f"experiments.{program}", *arguments],
+            cwd=REPOSITORY,
+            env={**environment, **changes},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def succeed(start):
+    """Runs a command to its end, which has to be a good one, and returns what it prints."""
+
+    def run(*arguments, **changes):
+        process = start(*arguments, **changes)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        return output
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, succeed):
+    """The working directory of a run that nobody disturbed; tests only read it."""
+    workdir = tmp_path_factory.mktemp("finished")
+    (workdir / "stdout").write_text(succeed("train", *SMALL, f"--workdir={workdir}"))
+    return workdir
+
+
+@pytest.fixture
+def copy(finished, tmp_path):
+    """A copy of it that a test may change."""
+    return pathlib.Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def metrics(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def digests(workdir):
+    return [member["params_digest"] for member in read(workdir / "results.json")["members"]]
+
+
+# ------------------------------------------------------------------------------------------------- what is written
+
+
+def test_the_source_of_the_data_is_in_the_first_lines(finished):
+    first = (finished / "stdout").read_text().splitlines()[:6]
+    assert any(DATA in line and "(generated)" in line and "2000 transitions" in line for line in first), first
+
+
+def test_config_json_holds_what_was_asked_for(finished):
+    config = read(finished / "config.json")
+    assert (config["num_steps"], config["agent"]["hidden_dims"], config["agent"]["eta"]) == (600, [16], 3.0)
+
+
+def test_results_json_is_as_the_contract_says(finished):
+    results = read(finished / "results.json")
+    assert results["num_steps"] == 600 and results["device"] in ("cpu", "gpu", "tpu") and "jax" in results["versions"]
+    timing = "total_s dataset_s compile_s train_s eval_s member_updates_per_s".split()
+    assert all(results["timing"][name] > 0 for name in timing)
+    assert [(member["task"], member["seed"]) for member in results["members"]] == [("pointmaze/umaze", s) for s in (0, 1)]
+    for member in results["members"]:
+        assert member["hparams"] == {"eta": 3.0} and member["diverged"] is False
+        assert member["params_digest"].startswith("sha256:") and len(member["params_digest"]) == 7 + 64
+        assert member["dataset"] == {"id": DATA, "source": "generated", "num_transitions": 2000}
+        assert list(member["eval"]) == ["1", "2"]
+        for score in member["eval"].values():
+            assert score["episodes"] == 2 and 0 <= score["success_rate"] <= 1
+            assert score["normalized_score"] == 100 * score["return_mean"] and score["return_std"] >= 0
+
+
+def test_seeds_train_different_members(finished):
+    assert len(set(digests(finished))) == 2
+
+
+def test_metrics_have_every_chunk_once_and_a_value_for_each_member(finished):
+    lines = metrics(finished)
+    losses, scores = ([line["step"] for line in lines if name in line] for name in ("actor_loss", "success_rate_K2"))
+    assert losses == [100, 200, 300, 400, 500, 600] and scores == [300]
+    assert all(len(values) == 2 for line in lines for name, values in line.items() if name != "step")
+
+
+def test_tensorboard_has_events_of_each_member(finished):
+    for seed in (0, 1):
+        (events,) = (finished / "tensorboard" / "pointmaze" / f"umaze-seed{seed}").iterdir()
+        assert events.stat().st_size > 0
+
+
+def test_the_last_two_checkpoints_are_there(finished):
+    assert {path.name for path in (finished / "checkpoints").iterdir()} == {"500", "600"}
+
+
+def test_evaluation_needs_neither_data_nor_hub(copy, succeed, tmp_path):
+    output = succeed(
+        "evaluate", f"--workdir={copy}", "--sampling_steps=2", "--episodes=2", MINARI_DATASETS_PATH=str(tmp_path / "empty")
+    )
+    evaluation = read(copy / "evaluation.json")
+    assert evaluation["step"] == 600 and "pointmaze/umaze" in output
+    # The same episodes as training's own, of the same parameters.
+    trained = [member["eval"]["2"] for member in read(copy / "results.json")["members"]]
+    assert [member["eval"] for member in evaluation["members"]] == [{"2": score} for score in trained]
+
+
+def test_programs_begin_in_silence(environment):
+    code = "import experiments.train, gtp_jax.environments, gtp_jax.tasks as t; gtp_jax.environments.make(t.get('antmaze/umaze'))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+# ------------------------------------------------------------------------------------------------- kill and resume
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory, start, succeed):
+    """A run that was killed after its first checkpoint and started again."""
+    workdir = tmp_path_factory.mktemp("killed") / "run"
+    process, deadline = start("train", *SMALL, f"--workdir={workdir}"), time.monotonic() + 300
+    while not (workdir / "checkpoints" / "100").exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not (workdir / "results.json").exists()
+    output = succeed("train", *SMALL, f"--workdir={workdir}")
+    (workdir / "stdout").write_text(output)
+    return workdir
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(resumed):
+    line = next(line for line in (resumed / "stdout").read_text().splitlines() if line.startswith("resumed from update"))
+    assert 100 <= int(line.split()[-1]) < 600
+
+
+def test_a_killed_run_ends_with_the_parameters_of_one_that_was_not(resumed, finished):
+    assert digests(resumed) == digests(finished)
+
+
+def test_a_killed_run_ends_with_the_scores_of_one_that_was_not(resumed, finished):
+    a, b = ([member["eval"] for member in read(run / "results.json")["members"]] for run in (resumed, finished))
+    assert a == b
+
+
+def test_a_killed_run_logs_what_one_that_was_not_logs(resumed, finished):
+    assert metrics(resumed) == metrics(finished)
+
+
+def test_a_finished_run_may_be_started_again(copy, succeed, finished):
+    succeed("train", *SMALL, f"--workdir={copy}")
+    old, new = read(finished / "results.json"), read(copy / "results.json")
+    assert new["members"] == old["members"] and metrics(copy) == metrics(finished)
+    assert read(copy / "config.json") == read(finished / "config.json")
+
+
+# ------------------------------------------------------------------------------------------------- mistakes
+
+
+@pytest.fixture
+def refusal(start):
+    """Runs a command that has to refuse, in seconds and with status 2, and returns its only line on stderr."""
+
+    def run(*arguments, **changes):
+        process = start(*arguments, **changes)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 2, errors
+        assert len(errors.splitlines()) == 1 and "Traceback" not in errors, errors
+        return errors
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--config is needed"),
+        (["--config=configs/nothing.py"], "No such file or directory: 'configs/nothing.py'"),
+        (["--config=configs/pointmaze.py:giant"], "unknown variant 'giant' of pointmaze; there are umaze, medium, large"),
+        ([*SMALL, "--config.num_stepz=3"], "unknown config field 'num_stepz' Did you mean \"num_steps\""),
+        ([*SMALL, "--config.agnt.eta=3"], "unknown config field"),
+        ([*SMALL, "--workdr=x"], "Unknown command line flag 'workdr'"),
+        ([*SMALL, "antmaze"], "unexpected argument 'antmaze'"),
+        ([*SMALL, "--config.tasks=antmaze/giant"], "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
+        ([*SMALL, "--config.num_steps=-5"], "num_steps = -5 must be a whole number of at least 1"),
+        ([*SMALL, "--config.num_seeds=0"], "num_seeds = 0 must be a whole number of at least 1"),
+        ([*SMALL, "--config.batch_size=many"], "--config.batch_size=many"),
+        ([*SMALL, "--config.agent.eta=nan"], "agent.eta = nan must be finite"),
+        ([*SMALL, "--config.agent.eta=inf"], "agent.eta = inf must be finite"),
+        ([*SMALL, "--config.dataset=pointmaze"], "dataset = 'pointmaze' must be auto, generated or a Minari id"),
+        ([*SMALL, "--config.dataset=D4RL/pointmaze/umaze-v2"], "hub cannot be reached"),
+    ],
+    ids=lambda value: value[-1].removeprefix("--config.") if isinstance(value, list) and value else "",
+)
+def test_train_refuses(arguments, message, refusal, tmp_path):
+    assert message in refusal("train", *arguments, f"--workdir={tmp_path / 'run'}")
+
+
+@pytest.mark.parametrize("workdir", ["file/run", "/proc/run"])
+def test_train_refuses_a_working_directory_it_cannot_make(workdir, refusal, tmp_path):
+    (tmp_path / "file").touch()
+    message = refusal("train", *SMALL, f"--workdir={tmp_path / workdir}")
+    assert f"working directory {tmp_path / workdir} cannot be used" in message
+
+
+def test_train_refuses_a_store_it_cannot_make(refusal, tmp_path):
+    (tmp_path / "file").touch()
+    message = refusal("train", *SMALL, f"--workdir={tmp_path / 'run'}", MINARI_DATASETS_PATH=str(tmp_path / "file"))
+    assert "MINARI_DATASETS_PATH" in message
+
+
+def test_train_refuses_a_run_of_another_config(copy, refusal):
+    message = refusal("train", *SMALL, "--config.agent.eta=1", f"--workdir={copy}")
+    assert "holds a run with agent.eta = 3.0, not 1.0; use another --workdir" in message
+
+
+def test_a_refused_run_does_not_keep_its_working_directory_from_the_corrected_one(refusal, tmp_path):
+    """Both ask for data that are not there; the second must not be told of the first."""
+    workdir = f"--workdir={tmp_path}"
+    refusal("train", *SMALL, "--config.dataset=D4RL/wrong-v2", workdir)
+    assert "data set D4RL/right-v2" in refusal("train", *SMALL, "--config.dataset=D4RL/right-v2", workdir)
+
+
+def test_train_refuses_a_truncated_data_file(finished, environment, refusal, tmp_path):
+    store = tmp_path / "store"
+    shutil.copytree(environment["MINARI_DATASETS_PATH"], store)
+    os.truncate(store / DATA / "data" / "main_data.hdf5", 50_000)
+    message = refusal("train", *SMALL, f"--workdir={tmp_path / 'run'}", MINARI_DATASETS_PATH=str(store))
+    assert f"data set {DATA} cannot be read" in message and f"delete {store / DATA}" in message
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_a_truncated_checkpoint_is_refused(program, copy, refusal):
+    folder = copy / "checkpoints" / "600"
+    largest = max(folder.glob("state/d/*"), key=lambda path: path.stat().st_size)
+    os.truncate(largest, largest.stat().st_size // 2)
+    arguments = SMALL if program == "train" else ()
+    assert f"checkpoint {folder} cannot be restored" in refusal(program, *arguments, f"--workdir={copy}")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "--workdir is needed"),
+        (["--workdir={}/none"], "none does not hold a run"),
+        (["--workdir={}"], "does not hold a run"),
+        (["--workdir={}", "--episodes=0"], "--episodes=0 must be at least 1"),
+        (["--workdir={}", "--seed=-1"], "--seed=-1"),
+        (["--workdir={}", "--sampling_steps=5,0"], "--sampling_steps=5,0 must be whole numbers of at least 1"),
+        (["--workdir={}", "--sampling_steps=few"], "--sampling_steps=few must be whole numbers of at least 1"),
+    ],
+)
+def test_evaluate_refuses(arguments, message, refusal, tmp_path):
+    assert message in refusal("evaluate", *[argument.format(tmp_path) for argument in arguments])
+
+
+def test_evaluate_refuses_a_run_without_a_checkpoint(copy, refusal):
+    shutil.rmtree(copy / "checkpoints")
+    assert "holds no checkpoint yet" in refusal("evaluate", f"--workdir={copy}")

@@ -1,0 +1,327 @@
+"""Data come from the local store, the hub or the generator, and say which; what is damaged is refused in one line."""
+
+import contextlib
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+import warnings
+
+import gymnasium
+import minari
+import numpy as np
+import pytest
+
+from gtp_jax.data import minari_source
+from gtp_jax.errors import UserError
+from gtp_jax.tasks import get
+
+ANT, POINT = get("antmaze/umaze"), get("pointmaze/umaze")
+REPOSITORY = pathlib.Path(__file__).parents[1]
+GAMMA = 0.99
+
+
+@pytest.fixture(autouse=True)
+def empty_store(store):
+    """Every test has a Minari store of its own, and nothing in it."""
+
+
+def resolve(task, dataset="auto", num_transitions=200):
+    """The data set, and what was said about it."""
+    said = []
+    found = minari_source.resolve(
+        task, dataset, discount=GAMMA, num_transitions=num_transitions, seed=0, say=said.append
+    )
+    return found, said
+
+
+def collect(task, num_steps=30):
+    """Puts a data set of D4RL's name into the store the way D4RL's were made: a continuing task, Minari's collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about a version that is D4RL's, and authors that are not recorded
+        env = gymnasium.make(task.env_id, continuing_task=True, max_episode_steps=num_steps)
+        collector = minari.DataCollector(env)
+        collector.action_space.seed(0)
+        for seed in range(2):
+            collector.reset(seed=seed)
+            for _ in range(num_steps):
+                collector.step(collector.action_space.sample())
+        collector.create_dataset(task.minari_id)
+        collector.close()
+
+
+def folder(store, task):
+    return store / task.minari_id / "data"
+
+
+def complaint(task=POINT):
+    """The one line that a data set of D4RL's name in the store is refused with."""
+    with pytest.raises(UserError) as caught:
+        minari_source.load(task, task.minari_id, GAMMA)
+    assert len(str(caught.value).splitlines()) == 1 and task.minari_id in str(caught.value)
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------- where data come from
+
+
+@pytest.mark.parametrize("task", [ANT, POINT], ids=lambda task: task.name)
+def test_auto_prefers_d4rls_data_of_the_local_store(task, store):
+    collect(task)
+    found, said = resolve(task)
+    assert found.record() == {"id": task.minari_id, "source": "minari-local", "num_transitions": 60} and not said
+
+
+def test_d4rls_antmaze_is_read_as_29_numbers_and_8_actions():
+    collect(ANT)
+    t = resolve(ANT)[0].transitions
+    (episode, _) = minari.load_dataset(ANT.minari_id).iterate_episodes()
+    recorded = np.concatenate([episode.observations["achieved_goal"], episode.observations["observation"]], axis=1)
+    np.testing.assert_array_equal(t.obs[:30], recorded[:-1].astype(np.float32))
+    np.testing.assert_array_equal(t.action[:30], episode.actions)
+    assert (t.obs.shape, t.action.shape) == ((60, 29), (60, 8))
+
+
+def test_auto_generates_where_the_hub_is_out_of_reach_and_says_so():
+    found, said = resolve(POINT)
+    assert found.record() == {
+        "id": "gtp_jax/pointmaze/umaze-200-seed0-v0",
+        "source": "generated",
+        "num_transitions": 200,
+    }
+    assert "hub is out of reach" in said[0] and "generating 200 transitions as a stand-in" in said[1]
+
+
+def test_generated_data_are_made_once():
+    resolve(POINT, "generated")
+    found, said = resolve(POINT, "generated")
+    assert found.source == "generated" and not said
+
+
+def test_generated_is_generated_although_d4rls_data_are_there(store):
+    collect(POINT)
+    assert resolve(POINT, "generated")[0].source == "generated"
+
+
+def test_the_id_of_generated_data_means_generated_data():
+    """A run that is resumed asks for its data by their id."""
+    assert resolve(POINT, "gtp_jax/pointmaze/umaze-200-seed0-v0")[0].source == "generated"
+
+
+def test_another_id_of_the_local_store_is_read(store):
+    collect(POINT)
+    shutil.copytree(store / POINT.minari_id, store / "mine" / "copy-v3")
+    assert resolve(POINT, "mine/copy-v3")[0].source == "minari-local"
+
+
+def test_an_id_without_the_hub_is_refused_quickly_with_what_to_do():
+    started = time.monotonic()
+    with pytest.raises(UserError, match="hub cannot be reached .*--config.dataset=generated") as caught:
+        resolve(POINT, POINT.minari_id)
+    assert time.monotonic() - started < 10 and len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "D4RL", "D4RL/pointmaze", "../store", "/etc", "umaze", "a//b-v0"])
+def test_what_is_no_id_is_refused_and_the_store_left_as_it_is(name, store):
+    collect(POINT)
+    with pytest.raises(UserError, match="must be auto, generated or a Minari id"):
+        resolve(POINT, name)
+    assert resolve(POINT)[0].source == "minari-local"
+
+
+def test_a_store_that_cannot_be_made_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="MINARI_DATASETS_PATH"):
+        resolve(POINT)
+
+
+# ------------------------------------------------------------------------------------------------- the hub
+
+
+@contextlib.contextmanager
+def hub(root):
+    """A Hugging Face hub on this machine that holds the repository farama-minari/D4RL, which is `root`/D4RL."""
+    commit = "0" * 40
+
+    def files():
+        return {str(path.relative_to(root / "D4RL")): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            self.do_GET(body=False)
+
+        def do_GET(self, body=True):
+            path, held = urllib.parse.urlsplit(self.path).path, files()
+            info = {"id": "farama-minari/D4RL", "sha": commit, "siblings": [{"rfilename": name} for name in held]}
+            tree = [{"type": "file", "path": name, "size": len(held[name]), "oid": commit} for name in held]
+            api, download = "/api/datasets/farama-minari/D4RL", "/datasets/farama-minari/D4RL/resolve/main/"
+            name = path.removeprefix(download).removeprefix(f"/datasets/farama-minari/D4RL/resolve/{commit}/")
+            answers = {"/api/datasets": [info], f"{api}/tree/{commit}": tree, api: info, f"{api}/revision/main": info}
+            content, status, headers = b"", 404, {"X-Error-Code": "EntryNotFound"}
+            if path in answers:
+                content, status, headers = json.dumps(answers[path]).encode(), 200, {}
+            elif name in held:
+                etag = hashlib.sha1(held[name]).hexdigest()
+                content, status, headers = held[name], 200, {"ETag": f'"{etag}"', "X-Repo-Commit": commit}
+            self.send_response(status)
+            for key, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def with_hub(tmp_path, store):
+    """Resolves PointMaze's data in a process whose hub holds a small set of D4RL's name; returns its last line."""
+    collect(POINT)
+    store.rename(tmp_path / "hub")
+    spaces = {"": {"datasets": [POINT.minari_id], "namespaces": ["D4RL/pointmaze"]}, "pointmaze": {}}
+    for name, content in spaces.items():
+        (tmp_path / "hub" / "D4RL" / name / "namespace_metadata.json").write_text(json.dumps(content))
+
+    code = (
+        "import sys; from gtp_jax import errors, tasks; from gtp_jax.data import minari_source\n"
+        "try:\n"
+        "  found = minari_source.resolve(tasks.get('pointmaze/umaze'), sys.argv[1],"
+        " discount=0.99, num_transitions=100, seed=0)\n"
+        "  print(*found.record().values())\n"
+        "except errors.UserError as error: print('refused:', error)\n"
+    )
+
+    def resolve(dataset):
+        with hub(tmp_path / "hub") as address:
+            environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path / "cache")}
+            result = subprocess.run(
+                [sys.executable, "-c", code, dataset],
+                cwd=REPOSITORY,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+        assert result.returncode == 0, result.stderr
+        return result.stdout.splitlines()[-1]
+
+    return resolve
+
+
+@pytest.mark.parametrize("dataset", ["auto", POINT.minari_id])
+def test_a_download_from_the_hub_is_read(dataset, with_hub):
+    assert with_hub(dataset) == f"{POINT.minari_id} minari-remote 60"
+
+
+def test_a_download_is_kept_and_needs_no_hub_the_next_time(with_hub):
+    with_hub("auto")
+    assert resolve(POINT)[0].source == "minari-local"
+
+
+def test_what_the_hub_does_not_have_is_refused_and_what_is_in_the_store_stays(with_hub, store):
+    with_hub("auto")
+    assert with_hub("D4RL/pointmaze/none-v2").startswith("refused: data set D4RL/pointmaze/none-v2 cannot be downloaded")
+    assert resolve(POINT)[0].source == "minari-local" and not (store / "D4RL/pointmaze/none-v2").exists()
+
+
+# ------------------------------------------------------------------------------------------------- damaged data
+
+
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused_with_what_to_delete(part, store):
+    collect(POINT)
+    path = folder(store, POINT) / "main_data.hdf5"
+    os.truncate(path, int(part * path.stat().st_size))
+    assert "cannot be read (OSError: Unable to synchronously open file" in (message := complaint())
+    assert f"delete {store / POINT.minari_id} and run again" in message
+
+
+def test_lost_blocks_never_show_a_traceback(store):
+    """Zeros may fall on values that nobody can tell from right ones; all else has to be refused."""
+    collect(POINT)
+    path = folder(store, POINT) / "main_data.hdf5"
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(50):
+        damaged = bytearray(whole)
+        for start in rng.integers(0, 10_000, 5):  # where the structure is
+            damaged[start : start + 16] = bytes(16)
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            minari_source.load(POINT, POINT.minari_id, GAMMA)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}"])
+def test_metadata_that_are_not_metadata_are_refused(content, store):
+    collect(POINT)
+    (folder(store, POINT) / "metadata.json").write_text(content)
+    complaint()
+
+
+@pytest.mark.parametrize("name", ["metadata.json", "main_data.hdf5"])
+def test_a_missing_file_is_refused(name, store):
+    collect(POINT)
+    (folder(store, POINT) / name).unlink()
+    assert "and run again" in complaint()
+
+
+@pytest.fixture
+def trap(tmp_path, monkeypatch):
+    """An environment that leaves a mark when it is imported, as a hostile file could name it."""
+    (tmp_path / "trap.py").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'sprung')!r}).touch(); Env = None")
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path / "sprung"
+
+
+def name_trap(store, *, without=()):
+    path = folder(store, POINT) / "metadata.json"
+    metadata = json.loads(path.read_text())
+    spec = json.loads(metadata["env_spec"]) | {"entry_point": "trap:Env", "kwargs": {}}
+    metadata = {**metadata, "env_spec": json.dumps(spec)}
+    path.write_text(json.dumps({key: value for key, value in metadata.items() if key not in without}))
+
+
+@pytest.mark.parametrize("space", ["observation_space", "action_space"])
+def test_metadata_without_spaces_are_refused_and_the_environment_they_name_is_not_built(space, store, trap):
+    collect(POINT)
+    name_trap(store, without=[space])
+    assert "does not record its observation and action space" in complaint() and not trap.exists()
+
+
+def test_the_environment_that_a_file_names_is_never_built(store, trap):
+    collect(POINT)
+    name_trap(store)
+    assert resolve(POINT)[0].source == "minari-local" and not trap.exists()
+
+
+def test_data_of_another_kind_of_maze_are_refused(store):
+    collect(POINT)
+    (store / ANT.minari_id).parent.mkdir(parents=True)
+    (store / POINT.minari_id).rename(store / ANT.minari_id)
+    assert "its observation has shape (4,), that of antmaze/umaze has (27,)" in complaint(ANT)
+
+
+@pytest.mark.parametrize("name, width", [("observation", 5), ("achieved_goal", 3), ("action", 3)])
+def test_a_wrong_width_is_refused_by_name(name, width, write_dataset):
+    widths = {"observation": 4, "achieved_goal": 2, "action": 2} | {name: width}
+    observations = {key: np.zeros((4, widths[key])) for key in ("observation", "achieved_goal")}
+    write_dataset(POINT.minari_id, [(observations, np.zeros((3, widths["action"]), np.float32))])
+    assert f"its {name} has shape ({width},), that of pointmaze/umaze has" in complaint()
+
+
+def test_observations_that_are_no_mazes_are_refused(write_dataset):
+    write_dataset(POINT.minari_id, [({"pixels": np.zeros((4, 4))}, np.zeros((3, 2), np.float32))])
+    assert "not those of a maze" in complaint()

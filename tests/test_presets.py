@@ -1,0 +1,79 @@
+"""Settings: every preset is valid and can be a static argument, and every bad value is refused by name."""
+
+import dataclasses
+
+import pytest
+
+from gtp_jax.presets import PRESETS, AgentConfig
+
+NAN, INFINITY = float("nan"), float("inf")
+BAD = {
+    "hidden_dims": [(), (256, 0), (256, 128), (-1,), (2.5,)],
+    "critic_hidden_dims": [(0,), (256, -256), (2.5,)],
+    "sigma_min": [0.0, -1.0, NAN],
+    "sigma_max": [0.002, 0.001, -1.0, INFINITY, NAN],
+    "rho": [0.0, -7.0, INFINITY],
+    "min_intervals": [0, -10],
+    "max_intervals": [9, 0],
+    "distance": ["", "huber"],
+    "time_weight": ["inverse"],
+    "target": ["EMA"],
+    "flow_coef": [-0.1, NAN, INFINITY],
+    "learning_rate": [0.0, -1e-3, NAN],
+    "critic_learning_rate": [0.0, -1e-3, INFINITY],
+    "max_grad_norm": [0.0, -1.0, INFINITY],
+    "ema_decay": [-0.1, 1.1, NAN],
+    "eta": [-1.0, NAN, INFINITY, -INFINITY],
+    "max_weight": [0.5, NAN, INFINITY],
+    "critic": ["iql", ""],
+    "discount": [-0.1, 1.01, NAN],
+    "num_step_returns": [0, -1],
+    "expectile": [-0.1, 1.1, NAN],
+    "target_rate": [-0.1, 1.1, NAN],
+    "target_sampling_steps": [0],
+    "num_candidates": [0, -3],
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_every_preset_is_valid(preset):
+    preset.validate()
+
+
+@pytest.mark.parametrize("name, value", [(name, value) for name, values in BAD.items() for value in values])
+def test_a_bad_value_is_refused_in_one_line_that_names_it(name, value):
+    with pytest.raises(ValueError) as error:
+        AgentConfig(**{name: value}).validate()
+    assert str(error.value).startswith(f"agent.{name} = ")
+    assert str(value) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_every_field_has_a_value_that_is_refused():
+    assert {field.name for field in dataclasses.fields(AgentConfig)} - {"residual"} == BAD.keys()
+
+
+EDGES = {"eta": 0.0, "flow_coef": 0.0, "max_weight": 1.0, "discount": 1.0, "min_intervals": 1, "max_intervals": 10}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_bound_itself_is_allowed(name):
+    AgentConfig(**{name: EDGES[name]}).validate()
+
+
+def test_plain_layers_may_differ_in_width():
+    AgentConfig(hidden_dims=(64, 32), residual=False).validate()
+
+
+def test_equal_configs_hash_alike():
+    assert len({AgentConfig(), AgentConfig(), AgentConfig(eta=1.0)}) == 2
+
+
+def test_config_is_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        AgentConfig().eta = 1.0
+
+
+@pytest.mark.parametrize("eta, uses_critic", [(0.0, False), (0, False), (1e-3, True), (3.0, True)])
+def test_a_critic_is_used_unless_eta_is_0(eta, uses_critic):
+    assert AgentConfig(eta=eta).uses_critic is uses_critic
