@@ -17,4 +17,6 @@ def get_config(variant: str = "umaze"):
     if variant == "umaze":
         # Every trajectory of these data leads to the goal: behaviour cloning is enough.
         config.agent.eta = 0.0
+        config.num_steps = 30_000
+        config.eval.interval = 15_000
     return config

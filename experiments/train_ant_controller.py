@@ -24,7 +24,7 @@ from tqdm import tqdm
 from gtp_jax.data import controllers
 
 _OUT = flags.DEFINE_string("out", str(controllers.ANT_WEIGHTS), "File of the trained weights.")
-_UPDATES = flags.DEFINE_integer("updates", 100_000, "Gradient steps in all.", lower_bound=64)
+_UPDATES = flags.DEFINE_integer("updates", 60_000, "Gradient steps in all.", lower_bound=64)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.")
 
 NUM_ENVS, CHUNK_STEPS, CHUNK_UPDATES = 16, 16, 64  # 256 environment steps, then 64 updates
@@ -92,7 +92,8 @@ class AntPlane:
         # A faster cap without a price on tilt gives a jumping gait, which falls over. Without one on being askew the
         # ant spins as it goes: its actions depend on which leg leads, which observations do not tell, and on every yaw.
         reward = np.clip(forward, -2.0, 1.5) - 0.3 * min(lateral, 3.0) + 1.0
-        reward -= 0.05 * np.sum(action**2) + 0.5 * (1.0 - upright) + 0.5 * abs(askew)
+        reward -= 0.05 * np.sum(action**2) + 0.5 * (1.0 - upright)
+        reward -= 2.0 * abs(askew) + 0.1 * min(abs(data.qvel[5]), 3.0)
         fallen = not (0.2 <= data.qpos[2] <= 1.0 and controllers.is_upright(data.qpos[2:]))
         self._steps += 1
         self._goal_steps -= 1

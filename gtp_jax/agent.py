@@ -48,15 +48,11 @@ def schedule_of(config: AgentConfig) -> schedules.Schedule:
     return schedules.karras(config.sigma_min, config.sigma_max, config.rho)
 
 
-def _actor_module(config: AgentConfig, action_dim: int) -> networks.SolutionMapNetwork:
-    return networks.SolutionMapNetwork(config.hidden_dims, action_dim, config.residual)
-
-
 def phi_of(config: AgentConfig, params: Params, obs: jax.Array) -> solution_map.SurrogateMap:
     """The surrogate map of an actor at normalised observations (B, O)."""
 
     def network(x, t, tau):
-        return _actor_module(config, x.shape[-1]).apply(params, obs, x, t, tau)
+        return networks.SolutionMapNetwork(config.hidden_dims, x.shape[-1]).apply(params, obs, x, t, tau)
 
     return solution_map.surrogate_map(network, schedule_of(config))
 
@@ -91,7 +87,7 @@ def init(
     key_actor, key_q, key_v, key_train = jax.random.split(key, 4)
     obs, action, t = jnp.zeros((1, obs_mean.shape[-1])), jnp.zeros((1, action_dim)), jnp.ones((1,))
     actor_optimizer, critic_optimizer = _optimizers(config, num_steps)
-    actor = _actor_module(config, action_dim).init(key_actor, obs, action, t, t)
+    actor = networks.SolutionMapNetwork(config.hidden_dims, action_dim).init(key_actor, obs, action, t, t)
     critic = critic_opt = None
     if config.uses_critic:
         critic = {"q": networks.QEnsemble(config.critic_hidden_dims).init(key_q, obs, action)}

@@ -35,35 +35,16 @@ class MLP(nn.Module):
         return nn.Dense(self.out_dim)(x)
 
 
-class ResidualMLP(nn.Module):
-    """A linear layer, pre-LayerNorm residual blocks W -> 2 W -> W with Mish, and a linear output (B, out_dim)."""
-
-    width: int
-    num_blocks: int
-    out_dim: int
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        x = nn.Dense(self.width)(x)
-        for _ in range(self.num_blocks):
-            h = mish(nn.Dense(2 * self.width)(nn.LayerNorm()(x)))
-            x = x + nn.Dense(self.width)(h)
-        return nn.Dense(self.out_dim)(mish(nn.LayerNorm()(x)))
-
-
 class SolutionMapNetwork(nn.Module):
     """F(s, x, t, tau): obs (B, O), x (B, D), t (B,), tau (B,) -> (B, D)."""
 
     hidden_dims: Sequence[int]
     action_dim: int
-    residual: bool = False
 
     @nn.compact
     def __call__(self, obs: jax.Array, x: jax.Array, t: jax.Array, tau: jax.Array) -> jax.Array:
-        inputs = jnp.concatenate([obs, x, time_embedding(t), time_embedding(tau)], axis=-1)
-        if self.residual:
-            return ResidualMLP(self.hidden_dims[0], len(self.hidden_dims), self.action_dim)(inputs)
-        return MLP(self.hidden_dims, self.action_dim)(inputs)
+        inputs = [obs, x, time_embedding(t), time_embedding(tau)]
+        return MLP(self.hidden_dims, self.action_dim)(jnp.concatenate(inputs, axis=-1))
 
 
 class QEnsemble(nn.Module):

@@ -9,8 +9,7 @@ class AgentConfig:
     """Everything that fixes an agent apart from its data and seed. Static under jit."""
 
     # networks
-    hidden_dims: tuple[int, ...] = (256, 256)  # of the solution map: layers, or blocks of one width if residual
-    residual: bool = True  # LayerNorm residual blocks W -> 2 W -> W instead of plain layers
+    hidden_dims: tuple[int, ...] = (256, 256, 256)  # of the solution map
     critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
 
     # solution map
@@ -88,8 +87,6 @@ PRESETS: dict[str, AgentConfig] = {
     "default": AgentConfig(),
     # As published (GTP, appendix): noise up to 80, squared error, uniform weight, EMA target, TD critic.
     "paper": AgentConfig(
-        hidden_dims=(256, 256, 256),
-        residual=False,
         critic_hidden_dims=(256, 256, 256),
         sigma_max=80.0,
         distance="squared",

@@ -1,4 +1,5 @@
-"""What tests share: Minari data sets made by Minari's own writer, and no way to the network or to the user's store."""
+"""What tests share: two virtual devices, Minari data sets made by Minari's own writer, and no way to the network or to the
+user's store."""
 
 import os
 import warnings
@@ -6,10 +7,13 @@ import warnings
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there; read when huggingface_hub is imported
 
 import gymnasium
+import jax
 import minari
 import numpy as np
 import pytest
 from minari.data_collector import EpisodeBuffer
+
+jax.config.update("jax_num_cpu_devices", 2)  # before JAX first looks at its devices
 
 
 @pytest.fixture

@@ -112,7 +112,8 @@ def test_a_config_is_the_same_after_a_trip_through_its_file():
 
 # ------------------------------------------------------------------------------------------------- bad values
 
-COUNTS = "num_seeds num_steps batch_size generate.num_transitions eval.episodes eval.interval checkpoint.interval".split()
+COUNTS = ["num_seeds", "num_steps", "batch_size", "generate.num_transitions"]
+COUNTS += ["eval.episodes", "eval.interval", "checkpoint.interval"]
 
 
 @pytest.mark.parametrize("value", [0, -1])

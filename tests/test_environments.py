@@ -9,7 +9,9 @@ from gtp_jax import environments
 from gtp_jax.tasks import TASKS, get
 
 every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
-one_of_each = pytest.mark.parametrize("task", [get("antmaze/umaze"), get("pointmaze/umaze")], ids=lambda task: task.name)
+one_of_each = pytest.mark.parametrize(
+    "task", [get("antmaze/umaze"), get("pointmaze/umaze")], ids=lambda task: task.name
+)
 one_of_each_map = pytest.mark.parametrize(
     "task", [task for name, task in TASKS.items() if not name.endswith("-diverse")], ids=lambda task: task.name
 )

@@ -55,7 +55,9 @@ def test_batched_episodes_are_those_played_one_at_a_time(evaluate):
         return np.stack([towards_goal(task, each) for task, each in zip(tasks, observations)])
 
     for task, episodes in zip(tasks, evaluate(tasks, 3, act)):
-        alone = [play_alone(task, 5 + e, lambda observation, task=task: towards_goal(task, observation)) for e in range(3)]
+        alone = [
+            play_alone(task, 5 + e, lambda observation, task=task: towards_goal(task, observation)) for e in range(3)
+        ]
         assert list(zip(*episodes)) == alone
 
 
@@ -103,7 +105,9 @@ def test_an_evaluator_plays_the_same_episodes_again():
     evaluator = evaluation.Evaluator([UMAZE], 2, seed=0)
     starts = []
     for _ in range(2):
-        evaluator(lambda observations, time: (starts.append(observations.copy()) if not time else None) or np.zeros((1, 2, 2)))
+        evaluator(
+            lambda observations, time: (starts.append(observations.copy()) if not time else None) or np.zeros((1, 2, 2))
+        )
     evaluator.close()
     np.testing.assert_array_equal(*starts)
 

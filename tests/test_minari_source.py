@@ -234,7 +234,9 @@ def test_a_download_is_kept_and_needs_no_hub_the_next_time(with_hub):
 
 def test_what_the_hub_does_not_have_is_refused_and_what_is_in_the_store_stays(with_hub, store):
     with_hub("auto")
-    assert with_hub("D4RL/pointmaze/none-v2").startswith("refused: data set D4RL/pointmaze/none-v2 cannot be downloaded")
+    assert with_hub("D4RL/pointmaze/none-v2").startswith(
+        "refused: data set D4RL/pointmaze/none-v2 cannot be downloaded"
+    )
     assert resolve(POINT)[0].source == "minari-local" and not (store / "D4RL/pointmaze/none-v2").exists()
 
 

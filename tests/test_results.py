@@ -39,7 +39,9 @@ def test_the_digest_does_not_change_with_the_order_of_keys():
 
 
 def test_the_digest_is_that_of_device_arrays_too():
-    assert results.params_digest({"a": jnp.arange(3.0)}) == results.params_digest({"a": np.arange(3.0, dtype=np.float32)})
+    assert results.params_digest({"a": jnp.arange(3.0)}) == results.params_digest(
+        {"a": np.arange(3.0, dtype=np.float32)}
+    )
 
 
 def test_the_digest_is_that_of_values_not_of_their_layout_in_memory():
@@ -129,7 +131,9 @@ def test_the_table_pools_seeds_and_has_a_row_for_each_task_and_number_of_samplin
 
 
 def test_runs_with_labels_are_kept_apart():
-    members = [{**member("antmaze/umaze", 0, {"5": rate}), "label": label} for label, rate in [("BC", 0.5), ("RL", 1.0)]]
+    members = [
+        {**member("antmaze/umaze", 0, {"5": rate}), "label": label} for label, rate in [("BC", 0.5), ("RL", 1.0)]
+    ]
     header, _, *body = rows(results.table(members))
     assert header[0] == "run" and [(row[0], row[6]) for row in body] == [("BC", "50.0"), ("RL", "100.0")]
 

@@ -170,7 +170,8 @@ def damaged(where, value):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize(
-    "where, complaint", [("observation", "obs holds values that are not finite"), ("action", "action holds values that")]
+    "where, complaint",
+    [("observation", "obs holds values that are not finite"), ("action", "action holds values that")],
 )
 def test_values_that_are_not_finite_are_an_error(where, complaint, value):
     with pytest.raises(UserError, match=complaint):

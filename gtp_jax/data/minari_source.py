@@ -5,9 +5,7 @@ import re
 import shutil
 from typing import NamedTuple
 
-import h5py
 import minari
-import numpy as np
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from gtp_jax.data import generate, transitions

@@ -1,0 +1,209 @@
+"""One agent: it learns a bandit with and without a critic, pays for no critic it lacks, and acts on raw observations.
+
+The bandit: a single state, discount 0, actions near -0.6 (reward 0) and near +0.6 (reward 1) in equal numbers. Each kind
+of agent trains on it once, for all tests.
+"""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtp_jax import agent
+from gtp_jax.agent import AgentState, Batch
+from gtp_jax.presets import PRESETS, AgentConfig
+
+NUM_STEPS = 1000
+KEY = jax.random.key(0)
+SMALL = {"critic_hidden_dims": (16,), "learning_rate": 3e-3, "critic_learning_rate": 3e-3}
+CONFIGS = {
+    "cloning": dataclasses.replace(PRESETS["default"], eta=0.0, hidden_dims=(32,), **SMALL),
+    "expectile": dataclasses.replace(PRESETS["default"], eta=10.0, hidden_dims=(32,), **SMALL),
+    "paper": dataclasses.replace(
+        PRESETS["paper"], eta=10.0, sigma_max=3.0, target_sampling_steps=2, hidden_dims=(32, 32), **SMALL
+    ),
+}
+GUIDED = ["expectile", "paper"]
+MODES = jnp.array([[-0.6], [0.6]])
+
+
+class Bandit(NamedTuple):
+    """A trained agent, and how it came to be."""
+
+    config: AgentConfig
+    fresh: AgentState
+    train: callable  # (state, key) -> (state, metrics of each update)
+    trained: AgentState
+    metrics: dict
+
+
+def bandit_data() -> Batch:
+    better = np.arange(256) % 2
+    noise = 0.05 * np.random.default_rng(0).normal(size=256)
+    action = (0.6 * (2 * better - 1) + noise).astype(np.float32)[:, None]
+    return Batch(np.zeros((256, 1), np.float32), action, np.float32(better), np.ones((256, 1), np.float32), np.zeros(256))
+
+
+@functools.cache
+def bandit(name: str) -> Bandit:
+    config, data = CONFIGS[name], jax.tree.map(jnp.float32, bandit_data())
+    init = functools.partial(agent.init, action_dim=1, config=config, num_steps=NUM_STEPS)
+    fresh = jax.jit(init)(KEY, jnp.zeros(1), jnp.ones(1))
+
+    @jax.jit
+    def train(state, key):
+        update = functools.partial(agent.update, batch=data, config=config, num_steps=NUM_STEPS)
+        return jax.lax.scan(update, state, jax.random.split(key, NUM_STEPS))
+
+    return Bandit(config, fresh, train, *train(fresh, KEY))
+
+
+@functools.partial(jax.jit, static_argnames="config")
+def act(state, obs, config, key=KEY):
+    return agent.act(state, key, obs, action_dim=1, config=config, num_steps=5)
+
+
+def actions_of(name: str) -> np.ndarray:
+    return np.asarray(act(bandit(name).trained, jnp.zeros((512, 1)), CONFIGS[name]))
+
+
+def abstract(config: AgentConfig):
+    """The types of a state, and of a batch that fits it."""
+    init = functools.partial(agent.init, action_dim=2, config=config, num_steps=10)
+    state = jax.eval_shape(init, KEY, jnp.zeros(3), jnp.ones(3))
+    shapes = Batch((4, 3), (4, 2), (4,), (4, 3), (4,))
+    return state, Batch(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes))
+
+
+def flops_of_update(config: AgentConfig) -> float:
+    update = jax.jit(functools.partial(agent.update, config=config, num_steps=10))
+    state, batch = abstract(config)
+    return update.lower(state, KEY, batch).cost_analysis()["flops"]
+
+
+# ---------------------------------------------------------------- state
+
+
+@pytest.mark.parametrize("critic", ["expectile", "td"])
+def test_without_eta_there_are_no_critic_parameters(critic):
+    state, _ = abstract(AgentConfig(eta=0.0, critic=critic))
+    assert jax.tree.leaves((state.critic, state.critic_target, state.critic_opt)) == []
+
+
+def test_without_eta_an_update_costs_what_the_actor_costs():
+    """The same operations whichever critic is named and however large, and fewer than with the smallest critic."""
+    named = [{"critic": "td", "critic_hidden_dims": (512, 512)}, {"critic": "expectile", "critic_hidden_dims": (8,)}]
+    first, second = (flops_of_update(AgentConfig(eta=0.0, hidden_dims=(8,), **critic)) for critic in named)
+    assert first == second < flops_of_update(AgentConfig(eta=1.0, hidden_dims=(8,), **named[1]))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_update_of_every_preset_keeps_the_types_of_its_state(preset):
+    """So that scan can carry it."""
+    state, batch = abstract(PRESETS[preset])
+    after, _ = jax.eval_shape(functools.partial(agent.update, config=PRESETS[preset], num_steps=10), state, KEY, batch)
+    described = [jax.tree.map(lambda x: (x.shape, x.dtype), s) for s in (state, after)]
+    assert described[0] == described[1]
+
+
+# ---------------------------------------------------------------- learning
+
+
+def test_cloning_keeps_both_modes():
+    assert 0.35 < np.mean(actions_of("cloning") > 0) < 0.65
+
+
+def test_cloning_stays_near_the_data():
+    assert np.mean(np.abs(np.abs(actions_of("cloning")) - 0.6) < 0.2) > 0.75
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_guidance_prefers_the_rewarded_mode(name):
+    assert np.mean(actions_of(name) > 0) > 0.75
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_critic_loss_goes_down(name):
+    loss = bandit(name).metrics["critic_loss"]
+    assert np.mean(loss[-100:]) < 0.1 * np.mean(loss[:10])
+
+
+@pytest.mark.parametrize("name", GUIDED)
+def test_critic_learns_the_rewards(name):
+    config, state = CONFIGS[name], bandit(name).trained
+    q = agent.q_values(config, state.critic_target, jnp.zeros((2, 1)), MODES)
+    np.testing.assert_allclose(q, [[0, 1], [0, 1]], atol=0.1)
+
+
+def test_expectile_critic_learns_the_expectile_of_the_rewards():
+    """Of 0 and 1 in equal numbers, the 0.9-expectile is 0.9."""
+    value = agent.state_values(CONFIGS["expectile"], bandit("expectile").trained.critic, jnp.zeros((1, 1)))
+    np.testing.assert_allclose(value, 0.9, atol=0.05)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_actor_loss_goes_down(name):
+    loss = bandit(name).metrics["flow_loss"]
+    assert np.mean(loss[-100:]) < np.mean(loss[:10])
+
+
+def test_learning_rate_of_the_actor_ends_at_0():
+    run = bandit("cloning")
+    after, _ = run.train(run.trained, KEY)
+    jax.tree.map(np.testing.assert_array_equal, after.actor, run.trained.actor)
+
+
+def test_training_again_with_the_same_keys_gives_the_same_bits():
+    run = bandit("expectile")
+    again, _ = run.train(run.fresh, KEY)
+    jax.tree.map(np.testing.assert_array_equal, again._replace(key=None), run.trained._replace(key=None))
+
+
+def test_training_with_other_keys_gives_another_actor():
+    run = bandit("cloning")
+    other, _ = run.train(run.fresh, jax.random.key(1))
+    assert all(np.any(x != y) for x, y in zip(jax.tree.leaves(other.actor), jax.tree.leaves(run.trained.actor)))
+
+
+# ---------------------------------------------------------------- acting
+
+
+def test_actions_lie_in_the_unit_box_even_from_a_wild_network():
+    run = bandit("cloning")
+    wild = run.trained._replace(actor_ema=jax.tree.map(lambda x: 100 * x, run.trained.actor_ema))
+    assert np.abs(act(wild, jnp.zeros((512, 1)), run.config)).max() == 1.0
+
+
+def test_acting_normalises_raw_observations_by_the_states_own_statistics():
+    run = bandit("cloning")
+    normalised = jnp.linspace(-2.0, 2.0, 512)[:, None]
+    raw = run.trained._replace(obs_mean=jnp.array([5.0]), obs_std=jnp.array([2.0]))
+    np.testing.assert_allclose(
+        act(raw, 5 + 2 * normalised, run.config), act(run.trained, normalised, run.config), atol=1e-4
+    )
+
+
+def test_acting_hears_the_observation():
+    run = bandit("cloning")
+    near, far = (act(run.trained, jnp.full((512, 1), x), run.config) for x in (0.0, 2.0))
+    assert np.mean(near != far) > 0.9
+
+
+def test_acting_depends_on_the_key():
+    run = bandit("cloning")
+    obs = jnp.zeros((512, 1))
+    assert np.mean(act(run.trained, obs, run.config) != act(run.trained, obs, run.config, jax.random.key(1))) > 0.9
+
+
+def test_the_best_of_several_candidates_has_a_higher_value():
+    run = bandit("expectile")
+    obs = jnp.zeros((512, 1))
+    one, best = (act(run.trained, obs, dataclasses.replace(run.config, num_candidates=n)) for n in (1, 8))
+    q_one, q_best = (jnp.min(agent.q_values(run.config, run.trained.critic_target, obs, a), axis=0) for a in (one, best))
+    assert np.mean(q_best) > np.mean(q_one) + 0.05
+
+
