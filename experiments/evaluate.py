@@ -35,8 +35,12 @@ def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: li
 
     xy = np.stack(steps)[..., :2]
     for task in dict.fromkeys(evaluator.tasks):
-        shown = [(xy[: n + 1, i, e], ok) for i, episodes in enumerate(played) if evaluator.tasks[i] is task
-                 for e, (n, ok) in enumerate(zip(episodes.lengths, episodes.successes))]
+        shown = [
+            (xy[: n + 1, i, e], ok)
+            for i, episodes in enumerate(played)
+            if evaluator.tasks[i] is task
+            for e, (n, ok) in enumerate(zip(episodes.lengths, episodes.successes))
+        ]
         file = workdir / f"paths-{task.name.replace('/', '-')}.png"
         pictures.draw_paths(task, *zip(*shown), file)
         print(f"drew {file}")

@@ -22,7 +22,8 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from experiments import cli
-from gtp_jax import agent, checkpoint, config as gtp_config, population, results, tasks
+from gtp_jax import agent, checkpoint, population, results, tasks
+from gtp_jax import config as gtp_config
 from gtp_jax.data import minari_source, transitions
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
@@ -35,7 +36,9 @@ LOG_INTERVAL = 500  # updates; an upper bound, since a chunk must divide every i
 
 def open_workdir(config) -> pathlib.Path:
     """Makes or reopens the working directory; refuses one of another config."""
-    name = "-".join([*(task.replace("/", "-") for task in config.tasks[:1]), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"])
+    name = "-".join(
+        [*(task.replace("/", "-") for task in config.tasks[:1]), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]
+    )
     workdir = pathlib.Path(WORKDIR.value or f"runs/{name}").expanduser().absolute()
     content = json.loads(config.to_json())
     path = workdir / "config.json"
@@ -70,8 +73,10 @@ def load_datasets(config, discount: float, known: dict[str, dict]) -> dict[str, 
         datasets[name] = minari_source.resolve(tasks.get(name), asked, discount=discount, **generated)
         record = datasets[name].record()
         rewards = int(datasets[name].transitions.reward.sum())
-        print(f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
-              f"{rewards} of them rewarded")
+        print(
+            f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
+            f"{rewards} of them rewarded"
+        )
     return datasets
 
 
@@ -112,12 +117,17 @@ def main(stack: contextlib.ExitStack) -> None:
     device = jax.devices()[0]
     print(f"gtp_jax on {device.device_kind} ({jax.device_count()} devices, jax {jax.__version__}); workdir {workdir}")
     mesh = population.member_mesh(len(members))
-    print(f"{len(members)} members ({len(config.tasks)} tasks x {config.num_seeds} seeds), {config.num_steps} updates each, "
-          f"{'advantage-weighted, ' + agent_config.critic + ' critic' if agent_config.uses_critic else 'behaviour cloning'}")
+    print(
+        f"{len(members)} members ({len(config.tasks)} tasks x {config.num_seeds} seeds), {config.num_steps} updates each, "
+        f"{'advantage-weighted, ' + agent_config.critic + ' critic' if agent_config.uses_critic else 'behaviour cloning'}"
+    )
 
     # ---------------------------------------------------------------- data
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
-    progress = {"timing": dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0), "datasets": {}}
+    progress = {
+        "timing": dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0),
+        "datasets": {},
+    }
     if checkpoints.latest_step is not None:
         progress = checkpoints.progress()
     timing = progress["timing"]
@@ -207,8 +217,10 @@ def main(stack: contextlib.ExitStack) -> None:
         },
     )
     print(f"\n{results.table(entries)}\n")
-    print(f"{timing['total_s']:.0f} s in all, {updates / timing['train_s']:.0f} member-updates/s; "
-          f"results in {workdir / 'results.json'}")
+    print(
+        f"{timing['total_s']:.0f} s in all, {updates / timing['train_s']:.0f} member-updates/s; "
+        f"results in {workdir / 'results.json'}"
+    )
 
 
 if __name__ == "__main__":

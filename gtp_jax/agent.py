@@ -163,9 +163,7 @@ def update(
 
     if config.uses_critic:
         critic_loss = functools.partial(_CRITICS[config.critic], config, state)
-        (loss, (advantage, q)), grads = jax.value_and_grad(critic_loss, has_aux=True)(
-            critic, key_critic, batch
-        )
+        (loss, (advantage, q)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)

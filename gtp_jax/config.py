@@ -85,7 +85,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or value < 1:
             raise UserError(f"{name} = {value} must be a whole number of at least 1")
-    for name, value in {"seed": config.seed, "generate.seed": config.generate.seed, "eval.seed": config.eval.seed}.items():
+    for name, value in {
+        "seed": config.seed,
+        "generate.seed": config.generate.seed,
+        "eval.seed": config.eval.seed,
+    }.items():
         if value < 0:
             raise UserError(f"{name} = {value} must not be negative")
     for name in ("tasks", "eval.sampling_steps"):

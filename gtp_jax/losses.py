@@ -189,4 +189,3 @@ def expectile_loss(values: jax.Array, target: jax.Array, *, expectile: chex.Nume
     chex.assert_equal_shape([values, target])
     error = jax.lax.stop_gradient(target) - values
     return jnp.where(error > 0, expectile, 1 - expectile) * error**2
-

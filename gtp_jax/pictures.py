@@ -9,7 +9,7 @@ import numpy as np
 from gtp_jax.tasks import SUCCESS_RADIUS, MazeTask
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402  the backend comes first
+from matplotlib import pyplot
 
 
 def draw_paths(task: MazeTask, paths: Sequence[np.ndarray], successes: Sequence[bool], file: pathlib.Path) -> None:
@@ -29,7 +29,9 @@ def draw_paths(task: MazeTask, paths: Sequence[np.ndarray], successes: Sequence[
         axes.plot(*path.T, color="tab:blue" if success else "tab:red", lw=0.6, alpha=0.6)
     axes.add_patch(pyplot.Circle(task.goal_xy, SUCCESS_RADIUS, color="tab:green", zorder=3))
     axes.plot(*task.cell_centre(task.start), "k^", ms=6)
-    axes.set_title(f"{task.name}: {np.count_nonzero(successes)} of {len(successes)} episodes reach the goal", fontsize=9)
+    axes.set_title(
+        f"{task.name}: {np.count_nonzero(successes)} of {len(successes)} episodes reach the goal", fontsize=9
+    )
     axes.set_aspect("equal")
     axes.autoscale_view()
     axes.set_axis_off()

@@ -59,8 +59,8 @@ class AgentConfig:
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"agent.{field.name} = {value} must be finite")
-        positive = "sigma_min rho learning_rate critic_learning_rate max_grad_norm".split()
-        counts = "min_intervals num_step_returns target_sampling_steps num_candidates".split()
+        positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm"]
+        counts = ["min_intervals", "num_step_returns", "target_sampling_steps", "num_candidates"]
         at_least = {"eta": 0, "flow_coef": 0, "max_weight": 1, **dict.fromkeys(counts, 1)}
         at_most_1 = ("ema_decay", "discount", "expectile", "target_rate")
         for name in positive:
@@ -79,8 +79,6 @@ class AgentConfig:
         for name in ("hidden_dims", "critic_hidden_dims"):
             if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")
-        if self.residual and len(set(self.hidden_dims)) != 1:
-            raise ValueError(f"agent.hidden_dims = {self.hidden_dims} must be of one width, or agent.residual False")
 
 
 PRESETS: dict[str, AgentConfig] = {

@@ -40,7 +40,18 @@ def write_json(path: pathlib.Path, content) -> None:
 
 def provenance() -> dict:
     """What a reader needs to repeat a result: command, date, hardware, versions."""
-    names = "jax jaxlib flax optax orbax-checkpoint numpy gymnasium gymnasium-robotics mujoco minari".split()
+    names = [
+        "jax",
+        "jaxlib",
+        "flax",
+        "optax",
+        "orbax-checkpoint",
+        "numpy",
+        "gymnasium",
+        "gymnasium-robotics",
+        "mujoco",
+        "minari",
+    ]
     module = sys.modules["__main__"].__spec__
     program = f"-m {module.name}" if module else sys.argv[0]
     device = jax.devices()[0]
@@ -48,7 +59,9 @@ def provenance() -> dict:
         "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
         "date": f"{datetime.date.today()}",
         "device": device.platform,
-        "hardware": f"{os.cpu_count()} cores" if device.platform == "cpu" else f"{jax.device_count()} x {device.device_kind}",
+        "hardware": f"{os.cpu_count()} cores"
+        if device.platform == "cpu"
+        else f"{jax.device_count()} x {device.device_kind}",
         "versions": {name: importlib.metadata.version(name) for name in names},
     }
 

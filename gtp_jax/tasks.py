@@ -136,9 +136,7 @@ def _pointmaze(size: str) -> MazeTask:
 
 ANTMAZE = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 POINTMAZE = ("umaze", "medium", "large")
-TASKS: dict[str, MazeTask] = {
-    task.name: task for task in [*map(_antmaze, ANTMAZE), *map(_pointmaze, POINTMAZE)]
-}
+TASKS: dict[str, MazeTask] = {task.name: task for task in [*map(_antmaze, ANTMAZE), *map(_pointmaze, POINTMAZE)]}
 
 
 def get(name: str) -> MazeTask:

@@ -45,7 +45,9 @@ def bandit_data() -> Batch:
     better = np.arange(256) % 2
     noise = 0.05 * np.random.default_rng(0).normal(size=256)
     action = (0.6 * (2 * better - 1) + noise).astype(np.float32)[:, None]
-    return Batch(np.zeros((256, 1), np.float32), action, np.float32(better), np.ones((256, 1), np.float32), np.zeros(256))
+    return Batch(
+        np.zeros((256, 1), np.float32), action, np.float32(better), np.ones((256, 1), np.float32), np.zeros(256)
+    )
 
 
 @functools.cache
@@ -203,7 +205,7 @@ def test_the_best_of_several_candidates_has_a_higher_value():
     run = bandit("expectile")
     obs = jnp.zeros((512, 1))
     one, best = (act(run.trained, obs, dataclasses.replace(run.config, num_candidates=n)) for n in (1, 8))
-    q_one, q_best = (jnp.min(agent.q_values(run.config, run.trained.critic_target, obs, a), axis=0) for a in (one, best))
+    q_one, q_best = (
+        jnp.min(agent.q_values(run.config, run.trained.critic_target, obs, a), axis=0) for a in (one, best)
+    )
     assert np.mean(q_best) > np.mean(q_one) + 0.05
-
-

@@ -85,7 +85,8 @@ def another(name):
     choices = {"distance": "squared", "time_weight": "uniform", "target": "ema", "critic": "td"}
     if isinstance(value, str):
         return choices[name]
-    return {float: lambda: value / 2, int: lambda: value + 1, tuple: lambda: (32, 16)}[type(value)]()
+    changes = {bool: lambda: not value, float: lambda: value / 2, int: lambda: value + 1, tuple: lambda: (32, 32)}
+    return changes[type(value)]()
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(AgentConfig)])
@@ -104,7 +105,7 @@ def test_fields_that_are_not_set_are_the_presets(name):
 
 
 def test_a_config_is_the_same_after_a_trip_through_its_file():
-    config = load("--config.agent.eta=0.5", "--config.agent.hidden_dims=(32,16)")
+    config = load("--config.agent.eta=0.5", "--config.agent.hidden_dims=(32,32)")
     again = ml_collections.ConfigDict(json.loads(config.to_json()))
     assert gtp_config.agent_config(again) == gtp_config.agent_config(config)
     assert gtp_config.members(again) == gtp_config.members(config)

@@ -6,12 +6,18 @@ import sys
 
 import pytest
 
-from gtp_jax.evaluation import success_interval
 from experiments.tables import ROOT
+from gtp_jax.evaluation import success_interval
 
 
 def _success(workdir, eta: float) -> list[float]:
-    command = [sys.executable, "-m", "experiments.train", "--config=configs/pointmaze.py:medium", f"--workdir={workdir}"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.train",
+        "--config=configs/pointmaze.py:medium",
+        f"--workdir={workdir}",
+    ]
     flags = ["--config.dataset=generated", "--config.eval.episodes=100", "--config.eval.sampling_steps=(5,)"]
     subprocess.run([*command, *flags, f"--config.agent.eta={eta}"], cwd=ROOT, check=True)
     members = json.loads((workdir / "results.json").read_text())["members"]

@@ -47,10 +47,10 @@ def test_time_embedding_tells_all_levels_of_the_finest_grid_apart(sigma_max):
 INPUTS = (*jax.random.normal(KEY, (2, 4, 3)), jnp.full(4, 1.0), jnp.full(4, 0.5))  # obs, x, t, tau
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["plain", "residual"])
-def network(request):
+@pytest.fixture(scope="module")
+def network():
     """A function of (obs, x, t, tau) with random parameters."""
-    module = networks.SolutionMapNetwork((8, 8), 3, residual=request.param)
+    module = networks.SolutionMapNetwork((8, 8), 3)
     params = jax.jit(module.init)(KEY, *INPUTS)
     return jax.jit(lambda *inputs: module.apply(params, *inputs))
 

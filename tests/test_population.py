@@ -23,7 +23,7 @@ SMALL = {"hidden_dims": (16,), "critic_hidden_dims": (16,)}
 CONFIGS = {
     "cloning": AgentConfig(eta=0.0, **SMALL),
     "expectile": AgentConfig(eta=3.0, **SMALL),
-    "td": AgentConfig(eta=3.0, critic="td", target_sampling_steps=2, residual=False, **SMALL),
+    "td": AgentConfig(eta=3.0, critic="td", target_sampling_steps=2, **SMALL),
 }
 
 
@@ -56,9 +56,7 @@ def beginning(members, config: AgentConfig, num_updates: int):
     )
     mean, std = np.zeros((len(members), OBS_DIM), np.float32), np.ones((len(members), OBS_DIM), np.float32)
     states = population.init(members, mean, std, ACTION_DIM, config=config, num_steps=NUM_UPDATES, mesh=mesh)
-    train = population.trainer(
-        config=config, batch_size=32, num_updates=num_updates, num_steps=NUM_UPDATES, mesh=mesh
-    )
+    train = population.trainer(config=config, batch_size=32, num_updates=num_updates, num_steps=NUM_UPDATES, mesh=mesh)
     return train, states, population.place(data, mesh)
 
 
@@ -96,7 +94,14 @@ def test_a_crowd_is_spread_over_the_devices():
 def test_the_program_of_a_crowd_holds_no_collective():
     train, states, data = beginning(CROWD, CONFIGS["cloning"], NUM_UPDATES)
     program = train.lower(states, data).compile().as_text()
-    collectives = "all-reduce", "all-gather", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter"
+    collectives = (
+        "all-reduce",
+        "all-gather",
+        "all-to-all",
+        "collective-permute",
+        "collective-broadcast",
+        "reduce-scatter",
+    )
     assert "num_partitions=2" in program
     assert [name for name in collectives if name in program] == []
 
@@ -151,6 +156,4 @@ def test_a_member_draws_from_its_own_task_alone():
     train, states, data = beginning(CROWD, CONFIGS["cloning"], NUM_UPDATES)
     poisoned = jax.tree.map(lambda leaf: leaf.at[: SIZES["maze/small"]].set(np.nan), data.transitions)
     states, _ = train(states, data._replace(transitions=poisoned))
-    assert_same_bits(
-        member_of(states, CROWD.index(ME)), member_of(trained(CROWD, "cloning").states, CROWD.index(ME))
-    )
+    assert_same_bits(member_of(states, CROWD.index(ME)), member_of(trained(CROWD, "cloning").states, CROWD.index(ME)))
