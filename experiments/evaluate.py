@@ -2,8 +2,8 @@
 
     python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000] [--pictures]
 
-Prints a table and writes DIR/evaluation.json, laid out like results.json. With --pictures (and matplotlib) it also draws the
-paths walked at the last K, DIR/paths-TASK.png. Needs no data set.
+Prints a table and writes DIR/evaluation.json, laid out like results.json. With --pictures (and matplotlib) it also
+draws the paths walked at the last K, DIR/paths-TASK.png. Needs no data set.
 """
 
 import contextlib

@@ -2,8 +2,8 @@
 
     python -m experiments.tables
 
-Each place in README that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled with
-the table, command, date and hardware of those files, which are results.json as `experiments.train` wrote them.
+Each place in README that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
+with the table, command, date and hardware of those files, which are results.json as `experiments.train` wrote them.
 """
 
 import json
@@ -23,8 +23,8 @@ def section(paths: list[pathlib.Path]) -> str:
     for path, run in zip(paths, runs):
         timing = run["timing"]
         lines.append(
-            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member, {timing['total_s'] / 60:.0f} min in "
-            f"all, of which training {timing['train_s'] / 60:.0f}, data {timing['dataset_s'] / 60:.0f}, evaluation "
+            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member, {timing['total_s'] / 60:.0f} "
+            f"min in all, of which training {timing['train_s'] / 60:.0f}, data {timing['dataset_s'] / 60:.0f}, evaluation "
             f"{timing['eval_s'] / 60:.0f}; {timing['member_updates_per_s']:.0f} member-updates/s on {run['hardware']}; "
             f"{run['date']}."
         )

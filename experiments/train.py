@@ -117,10 +117,11 @@ def main(stack: contextlib.ExitStack) -> None:
     device = jax.devices()[0]
     print(f"gtp_jax on {device.device_kind} ({jax.device_count()} devices, jax {jax.__version__}); workdir {workdir}")
     mesh = population.member_mesh(len(members))
-    print(
-        f"{len(members)} members ({len(config.tasks)} tasks x {config.num_seeds} seeds), {config.num_steps} updates each, "
-        f"{'advantage-weighted, ' + agent_config.critic + ' critic' if agent_config.uses_critic else 'behaviour cloning'}"
+    guidance = (
+        f"weights by {agent_config.critic} critic" if agent_config.uses_critic else "behaviour cloning, no critic"
     )
+    size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
+    print(f"{len(members)} members ({size}), {config.num_steps} updates each, {guidance}")
 
     # ---------------------------------------------------------------- data
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
@@ -193,7 +194,7 @@ def main(stack: contextlib.ExitStack) -> None:
     scores = {k: evaluate(k) for k in config.eval.sampling_steps}
     entries = []
     for i, member in enumerate(members):
-        params = jax.tree.map(lambda x: np.asarray(x[i]), {"actor": states.actor_ema, "critic": states.critic})
+        params = jax.tree.map(lambda x, i=i: np.asarray(x[i]), {"actor": states.actor_ema, "critic": states.critic})
         entries.append(
             {
                 "task": member.task,

@@ -35,7 +35,7 @@ def make_maze(task: MazeTask, position_noise: float) -> gymnasium.Env:
     """The bare environment on the task's map, which goes on at the goal until the task's horizon.
 
     Args:
-        position_noise: half the edge, in metres, of the square around a cell's centre that start and goal are drawn from.
+        position_noise: half the edge, in metres, of the square around a cell's centre that start and goal come from.
     """
     with warnings.catch_warnings():
         # v4 is what D4RL's Minari data were collected in; v5 adds 78 contact forces to the observation.

@@ -175,7 +175,7 @@ def td_target(r_t: jax.Array, discount_t: jax.Array, next_values: jax.Array) -> 
 
 
 def td_critic_loss(q_tm1: jax.Array, target: jax.Array) -> jax.Array:
-    """sum_j (Q_j(s, a) - target)^2: (J, B), (B,) -> (B,). Clipped double Q, Fujimoto et al. (2018), arXiv 1802.09477."""
+    """sum_j (Q_j(s, a) - target)^2: (J, B), (B,) -> (B,). Twin Q as in Fujimoto et al. (2018), arXiv 1802.09477."""
     chex.assert_rank([q_tm1, target], [2, 1])
     chex.assert_equal_shape([q_tm1[0], target])
     return jnp.sum((q_tm1 - jax.lax.stop_gradient(target)) ** 2, axis=0)

@@ -1,8 +1,8 @@
 """Populations: every member (one task, one seed) trains in one compiled program.
 
-Members are one mapped axis, updates a `lax.scan`, data on the device, state donated. Members never talk: on several devices
-the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a member comes
-from its task's name and its seed, so its result does not depend on who else is in the population.
+Members are one mapped axis, updates a `lax.scan`, data on the device, state donated. Members never talk: on several
+devices the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a
+member comes from its task's name and its seed, so its result does not depend on who else is in the population.
 """
 
 import dataclasses
@@ -54,9 +54,9 @@ def member_mesh(num_members: int) -> Mesh:
 def _over_members(function, *args):
     """`function` of each member, along the leading axis of all arguments.
 
-    On accelerators it is `vmap`: all members share each kernel. A CPU core works through them one at a time in any case,
-    and there XLA picks kernels, and with them the rounding, by the size of the batch; so on CPU the members are a
-    `lax.map`, which gives each the same bits whoever else there is.
+    On accelerators it is `vmap`: all members share each kernel. A CPU core works through them one at a time anyway, and
+    there XLA picks kernels, and with them the rounding, by the size of the batch; so on CPU the members are a `lax.map`,
+    which gives each the same bits whoever else there is.
     """
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda member: function(*member), args)

@@ -35,5 +35,5 @@ def solution_map(phi: SurrogateMap, x: jax.Array, t: jax.Array, tau: jax.Array) 
 
 
 def instantaneous_map(phi: SurrogateMap, x: jax.Array, t: jax.Array) -> jax.Array:
-    """phi(x, t, t), the limit tau -> t: the denoiser E[a | x_t = x], so that the ODE's field is (x - phi(x,t,t)) / t."""
+    """phi(x, t, t), the limit tau -> t: the denoiser E[a | x_t = x], so the ODE's field is (x - phi(x, t, t)) / t."""
     return phi(x, t, t)

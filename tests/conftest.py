@@ -1,4 +1,4 @@
-"""What tests share: two virtual devices, Minari data sets made by Minari's own writer, and no way to the network or to the
+"""What tests share: two virtual devices, Minari data sets made by Minari's own writer, no way to the network or to the
 user's store."""
 
 import os

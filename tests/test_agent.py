@@ -1,7 +1,7 @@
 """One agent: it learns a bandit with and without a critic, pays for no critic it lacks, and acts on raw observations.
 
-The bandit: a single state, discount 0, actions near -0.6 (reward 0) and near +0.6 (reward 1) in equal numbers. Each kind
-of agent trains on it once, for all tests.
+The bandit: a single state, discount 0, actions near -0.6 (reward 0) and near +0.6 (reward 1) in equal numbers. Each
+kind of agent trains on it once, for all tests.
 """
 
 import dataclasses

@@ -11,6 +11,7 @@ import minari
 import numpy as np
 import pytest
 
+from gtp_jax import environments
 from gtp_jax.data import controllers, generate
 from gtp_jax.tasks import get
 

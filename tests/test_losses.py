@@ -1,4 +1,4 @@
-"""Losses: their gradients by hand, what no gradient flows into, their fixed points, and use under every transformation."""
+"""Losses: gradients by hand, what no gradient flows into, fixed points, and use under every transformation."""
 
 import jax
 import jax.numpy as jnp

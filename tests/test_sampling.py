@@ -1,4 +1,4 @@
-"""Sampling: an exact map lands in the data's distribution in any number of steps, and candidates are ranked by score."""
+"""Sampling: an exact map lands in the data's distribution in any number of steps; candidates are ranked by score."""
 
 import functools
 
