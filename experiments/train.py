@@ -117,9 +117,7 @@ def main(stack: contextlib.ExitStack) -> None:
     device = jax.devices()[0]
     print(f"gtp_jax on {device.device_kind} ({jax.device_count()} devices, jax {jax.__version__}); workdir {workdir}")
     mesh = population.member_mesh(len(members))
-    guidance = (
-        f"weights by {agent_config.critic} critic" if agent_config.uses_critic else "behaviour cloning, no critic"
-    )
+    guidance = f"{agent_config.critic} critic" if agent_config.uses_critic else "behaviour cloning, no critic"
     size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
     print(f"{len(members)} members ({size}), {config.num_steps} updates each, {guidance}")
 

@@ -54,9 +54,9 @@ def member_mesh(num_members: int) -> Mesh:
 def _over_members(function, *args):
     """`function` of each member, along the leading axis of all arguments.
 
-    On accelerators it is `vmap`: all members share each kernel. A CPU core works through them one at a time anyway, and
-    there XLA picks kernels, and with them the rounding, by the size of the batch; so on CPU the members are a `lax.map`,
-    which gives each the same bits whoever else there is.
+    On accelerators it is `vmap`: all members share each kernel. A CPU core works through them one at a time anyway,
+    and there XLA picks kernels, and with them the rounding, by the size of the batch; so on CPU the members are a
+    `lax.map`, which gives each the same bits whoever else there is.
     """
     if jax.default_backend() == "cpu":
         return jax.lax.map(lambda member: function(*member), args)

@@ -212,7 +212,7 @@ def test_no_gradient_reaches_the_weights():
 
 
 def test_time_weight_scales_the_consistency_part_alone():
-    plain, doubled = (gtp(time_weight=lambda times: np.full(B, scale, np.float32))[1] for scale in (1, 2))
+    plain, doubled = (gtp(time_weight=lambda times, c=c: np.full(B, c, np.float32))[1] for c in (1, 2))
     close(doubled, (2 * plain.consistency, plain.flow))
 
 
