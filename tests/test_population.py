@@ -1,14 +1,11 @@
-"""Populations: a member's result, bit for bit, is its own, whoever else trains beside it and on however many devices.
-
-The crowd trains on two (virtual) devices, six members on each; the same member alone trains on one.
-"""
+"""Populations: a member's result, bit for bit, is its own, whoever else trains beside it on the same devices."""
 
 import functools
-from typing import NamedTuple
 
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gtp_jax import population
 from gtp_jax.agent import AgentState, Batch
@@ -27,15 +24,6 @@ CONFIGS = {
 }
 
 
-class Trained(NamedTuple):
-    """A population after NUM_UPDATES updates of every member."""
-
-    states: AgentState
-    num_devices: int
-    num_compilations: int
-    is_donated: bool
-
-
 def task_data(task: str) -> Batch:
     random, size = np.random.default_rng(list(SIZES).index(task)), SIZES[task]
     obs, next_obs = random.normal(size=(2, size, OBS_DIM)).astype(np.float32)
@@ -44,9 +32,28 @@ def task_data(task: str) -> Batch:
     return Batch(obs, action, reward, next_obs, discount)
 
 
-def beginning(members, config: AgentConfig, num_updates: int):
-    """(trainer, states, data) of a population."""
-    mesh = population.member_mesh(len(members))
+def mesh_of(num_devices: int) -> Mesh:
+    return Mesh(np.array(jax.devices()[:num_devices]), ("members",))
+
+
+def begin(members, name: str) -> AgentState:
+    """On the host, since training donates what it is given."""
+    mean, std = np.zeros((len(members), OBS_DIM), np.float32), np.ones((len(members), OBS_DIM), np.float32)
+    config, mesh = CONFIGS[name], mesh_of(1)
+    states = population.init(members, mean, std, ACTION_DIM, config=config, num_steps=NUM_UPDATES, mesh=mesh)
+    return jax.tree.map(np.asarray, states)
+
+
+crowd_begins = functools.cache(functools.partial(begin, CROWD))
+
+
+def states_of(members, name: str, num_devices: int = 1) -> AgentState:
+    chosen = np.array([CROWD.index(member) for member in members])
+    states = jax.tree.map(lambda leaf: leaf[chosen], crowd_begins(name))
+    return jax.device_put(states, NamedSharding(mesh_of(num_devices), PartitionSpec("members")))
+
+
+def data_of(members, num_devices: int = 1) -> Data:
     tasks = list(dict.fromkeys(member.task for member in members))
     offsets = dict(zip(tasks, np.cumsum([0, *(SIZES[task] for task in tasks)])))
     data = Data(
@@ -54,20 +61,24 @@ def beginning(members, config: AgentConfig, num_updates: int):
         np.array([offsets[member.task] for member in members], np.int32),
         np.array([SIZES[member.task] for member in members], np.int32),
     )
-    mean, std = np.zeros((len(members), OBS_DIM), np.float32), np.ones((len(members), OBS_DIM), np.float32)
-    states = population.init(members, mean, std, ACTION_DIM, config=config, num_steps=NUM_UPDATES, mesh=mesh)
-    train = population.trainer(config=config, batch_size=32, num_updates=num_updates, num_steps=NUM_UPDATES, mesh=mesh)
-    return train, states, population.place(data, mesh)
+    return population.place(data, mesh_of(num_devices))
 
 
 @functools.cache
-def trained(members: tuple[Member, ...], name: str, num_chunks: int = 1) -> Trained:
-    train, states, data = beginning(members, CONFIGS[name], NUM_UPDATES // num_chunks)
-    fresh = states
-    for _ in range(num_chunks):
-        states, _ = train(states, data)
-    is_donated = all(leaf.is_deleted() for leaf in jax.tree.leaves(fresh))
-    return Trained(states, len(states.step.sharding.device_set), train._cache_size(), is_donated)
+def trainer(name: str, num_updates: int = NUM_UPDATES, num_devices: int = 1):
+    return population.trainer(
+        config=CONFIGS[name],
+        batch_size=32,
+        num_updates=num_updates,
+        num_steps=NUM_UPDATES,
+        mesh=mesh_of(num_devices),
+    )
+
+
+@functools.cache
+def trained(members: tuple[Member, ...], name: str, num_devices: int = 1) -> AgentState:
+    states, data = states_of(members, name, num_devices), data_of(members, num_devices)
+    return trainer(name, num_devices=num_devices)(states, data)[0]
 
 
 def member_of(states: AgentState, index: int) -> AgentState:
@@ -81,39 +92,52 @@ def assert_same_bits(first, second):
 # ---------------------------------------------------------------- members never talk
 
 
+def test_a_member_begins_with_the_same_bits_alone_and_in_a_crowd():
+    alone, crowd = begin((ME,), "expectile"), crowd_begins("expectile")
+    assert_same_bits(member_of(alone, 0), member_of(crowd, CROWD.index(ME)))
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_member_trains_to_the_same_bits_alone_and_in_a_crowd(name):
     alone, crowd = trained((ME,), name), trained(CROWD, name)
-    assert_same_bits(member_of(alone.states, 0), member_of(crowd.states, CROWD.index(ME)))
+    assert_same_bits(member_of(alone, 0), member_of(crowd, CROWD.index(ME)))
 
 
-def test_a_crowd_is_spread_over_the_devices():
-    assert trained(CROWD, "cloning").num_devices == jax.local_device_count() == 2
+def test_a_member_trains_to_the_same_bits_in_a_pair_and_in_a_crowd_on_two_devices():
+    pair = (CROWD[0], ME)
+    beside_one, beside_many = (trained(members, "cloning", num_devices=2) for members in (pair, CROWD))
+    assert_same_bits(member_of(beside_one, 1), member_of(beside_many, CROWD.index(ME)))
 
 
-def test_the_program_of_a_crowd_holds_no_collective():
-    train, states, data = beginning(CROWD, CONFIGS["cloning"], NUM_UPDATES)
-    program = train.lower(states, data).compile().as_text()
-    collectives = (
-        "all-reduce",
-        "all-gather",
-        "all-to-all",
-        "collective-permute",
-        "collective-broadcast",
-        "reduce-scatter",
-    )
+def test_the_program_on_two_devices_holds_no_collective():
+    train = trainer("cloning", num_devices=2)
+    program = train.lower(states_of(CROWD, "cloning", 2), data_of(CROWD, 2)).compile().as_text()
+    names = "all-reduce", "all-gather", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter"
     assert "num_partitions=2" in program
-    assert [name for name in collectives if name in program] == []
+    assert [name for name in names if name in program] == []
+
+
+def test_a_member_draws_from_its_own_task_alone():
+    """It keeps its bits when all transitions of the other task turn to NaN."""
+
+    def poisoned(leaf):
+        host = np.array(leaf)
+        host[: SIZES["maze/small"]] = np.nan
+        return jax.device_put(host, leaf.sharding)
+
+    data = data_of(CROWD)
+    data = data._replace(transitions=jax.tree.map(poisoned, data.transitions))
+    states, _ = trainer("cloning")(states_of(CROWD, "cloning"), data)
+    assert_same_bits(member_of(states, CROWD.index(ME)), member_of(trained(CROWD, "cloning"), CROWD.index(ME)))
 
 
 def test_a_member_acts_the_same_alone_and_in_a_crowd():
     act = population.actor(action_dim=ACTION_DIM, config=CONFIGS["cloning"])
     observations = np.random.default_rng(0).normal(size=(len(CROWD), 5, OBS_DIM)).astype(np.float32)
     me = CROWD.index(ME)
-    alone = act(trained((ME,), "cloning").states, observations[me][None], 3, num_steps=2)
-    crowd = act(trained(CROWD, "cloning").states, observations, 3, num_steps=2)
-    assert alone.shape == (1, 5, ACTION_DIM)
-    np.testing.assert_array_equal(alone[0], crowd[me])
+    alone = act(trained((ME,), "cloning"), observations[me][None], 3, num_steps=2)
+    crowd = act(trained(CROWD, "cloning"), observations, 3, num_steps=2)
+    np.testing.assert_array_equal(alone, crowd[me][None])
 
 
 # ---------------------------------------------------------------- members differ
@@ -123,37 +147,49 @@ def test_a_member_acts_the_same_alone_and_in_a_crowd():
     "other", [Member(ME.task, ME.seed + 1), Member("maze/small", ME.seed)], ids=["another seed", "another task"]
 )
 def test_another_member_has_other_parameters(other):
-    states = trained(CROWD, "cloning").states
+    states = trained(CROWD, "cloning")
     first, second = (jax.tree.leaves(member_of(states.actor, CROWD.index(member))) for member in (ME, other))
     assert all(np.any(x != y) for x, y in zip(first, second))
 
 
-@pytest.mark.parametrize("num_members, num_devices", [(1, 1), (2, 1), (3, 1), (4, 2), (5, 1), (12, 2)])
-def test_each_device_gets_equally_many_members_and_never_one_alone(num_members, num_devices):
+# ---------------------------------------------------------------- devices
+
+
+@pytest.mark.parametrize("num_members, num_devices", [(1, 1), (2, 2), (3, 1), (4, 2), (12, 2)])
+def test_each_device_gets_equally_many_members(num_members, num_devices):
+    assert jax.local_device_count() == 2
     assert population.member_mesh(num_members).size == num_devices
+
+
+def test_a_crowd_stays_spread_over_its_devices():
+    states = trained(CROWD, "cloning", num_devices=2)
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(states)} == {2}
 
 
 # ---------------------------------------------------------------- chunks
 
 
 def test_two_chunks_are_one_long_chunk():
-    assert_same_bits(trained(CROWD, "cloning", num_chunks=2).states, trained(CROWD, "cloning").states)
+    train, states, data = trainer("cloning", NUM_UPDATES // 2), states_of(CROWD, "cloning"), data_of(CROWD)
+    for _ in range(2):
+        states, _ = train(states, data)
+    assert_same_bits(member_of(states, slice(None)), member_of(trained(CROWD, "cloning"), slice(None)))
 
 
 def test_training_compiles_once_for_all_chunks():
-    assert trained(CROWD, "cloning", num_chunks=2).num_compilations == 1
+    train, states, data = trainer("cloning", NUM_UPDATES // 2), states_of(CROWD, "cloning"), data_of(CROWD)
+    for _ in range(2):
+        states, _ = train(states, data)
+    assert train._cache_size() == 1
 
 
 def test_training_donates_the_states_it_is_given():
-    assert trained(CROWD, "cloning").is_donated
+    states = states_of(CROWD, "cloning")
+    trainer("cloning")(states, data_of(CROWD))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(states))
 
 
-# ---------------------------------------------------------------- what a member's updates are
-
-
-def test_a_member_draws_from_its_own_task_alone():
-    """It keeps its bits when all transitions of the other task turn to NaN."""
-    train, states, data = beginning(CROWD, CONFIGS["cloning"], NUM_UPDATES)
-    poisoned = jax.tree.map(lambda leaf: leaf.at[: SIZES["maze/small"]].set(np.nan), data.transitions)
-    states, _ = train(states, data._replace(transitions=poisoned))
-    assert_same_bits(member_of(states, CROWD.index(ME)), member_of(trained(CROWD, "cloning").states, CROWD.index(ME)))
+def test_metrics_are_one_number_a_member():
+    _, metrics = trainer("cloning")(states_of(CROWD, "cloning"), data_of(CROWD))
+    assert {name: values.shape for name, values in metrics.items()} == dict.fromkeys(metrics, (len(CROWD),))
+    assert {"actor_loss", "consistency_loss", "flow_loss"} <= metrics.keys()
