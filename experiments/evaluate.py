@@ -62,7 +62,11 @@ def main(stack: contextlib.ExitStack) -> None:
     if checkpoints.latest_step is None:
         raise UserError(f"{workdir} holds no checkpoint yet")
 
-    agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
+    try:
+        agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
+    except (AttributeError, TypeError) as error:
+        raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
+    mesh = population.member_mesh(len(members))
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, SEED.value)
     stack.callback(evaluator.close)
     width = (len(members), evaluator.observation_dim)
@@ -73,10 +77,10 @@ def main(stack: contextlib.ExitStack) -> None:
         evaluator.action_dim,
         config=agent_config,
         num_steps=config.num_steps,
-        mesh=population.member_mesh(len(members)),
+        mesh=mesh,
     )
     states, progress = checkpoints.restore(like), checkpoints.progress()
-    act = population.actor(action_dim=evaluator.action_dim, config=agent_config)
+    act = population.actor(action_dim=evaluator.action_dim, config=agent_config, mesh=mesh)
     print(f"{len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
     entries = [{"task": m.task, "seed": m.seed, "dataset": progress["datasets"][m.task], "eval": {}} for m in members]
@@ -84,13 +88,14 @@ def main(stack: contextlib.ExitStack) -> None:
         steps = []
 
         def recorded_act(obs, t, k=k, steps=steps):
-            steps.append(obs.copy())
+            if PICTURES.value:
+                steps.append(obs.copy())
             return act(states, obs, t, num_steps=k)
 
         played = evaluator(recorded_act, f"evaluation, K={k}")
         for entry, task, episodes in zip(entries, evaluator.tasks, played, strict=True):
             entry["eval"][str(k)] = summarize(task, episodes)
-    content = {"step": checkpoints.latest_step, **results.provenance(), "members": entries}
+    content = {"step": checkpoints.latest_step, **results.provenance(mesh.size), "members": entries}
     results.write_json(workdir / "evaluation.json", content)
     if PICTURES.value:
         draw_pictures(workdir, evaluator, played, steps)

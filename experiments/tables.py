@@ -21,10 +21,10 @@ def section(paths: list[pathlib.Path]) -> str:
     runs = [json.loads(path.read_text()) for path in paths]
     lines = [results.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
     for path, run in zip(paths, runs):
-        minutes = {name: f"{seconds / 60:.0f}" for name, seconds in run["timing"].items()}
+        min_ = {name: f"{seconds / 60:.0f}" for name, seconds in run["timing"].items()}
         lines.append(
-            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member; {minutes['total_s']} min in all, "
-            f"of which {minutes['train_s']} training, {minutes['dataset_s']} data and {minutes['eval_s']} evaluation; "
+            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member; {min_['total_s']} min in all, "
+            f"of which {min_['train_s']} training, {min_['dataset_s']} data and {min_['eval_s']} evaluation; "
             f"{run['timing']['member_updates_per_s']:.0f} member-updates/s on {run['hardware']}; {run['date']}."
         )
     return "\n".join(lines) + "\n"

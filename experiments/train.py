@@ -7,9 +7,9 @@ for; it comes with one line that says what to do.
 """
 
 import contextlib
+import dataclasses
 import datetime
 import json
-import math
 import os
 import pathlib
 import time
@@ -30,8 +30,7 @@ from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.logging import MetricsLogger
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :VARIANT.")
-WORKDIR = flags.DEFINE_string("workdir", None, "Where everything goes; runs/CONFIG-TIME if not given.")
-LOG_INTERVAL = 500  # updates; an upper bound, since a chunk must divide every interval
+WORKDIR = flags.DEFINE_string("workdir", None, "Where everything goes; runs/TASK-TIME if not given.")
 
 
 def open_workdir(config) -> pathlib.Path:
@@ -40,7 +39,9 @@ def open_workdir(config) -> pathlib.Path:
         [*(task.replace("/", "-") for task in config.tasks[:1]), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]
     )
     workdir = pathlib.Path(WORKDIR.value or f"runs/{name}").expanduser().absolute()
-    content = json.loads(config.to_json())
+    # With every agent field spelt out, a run means the same when a preset changes.
+    content = json.loads(config.to_json()) | {"agent": dataclasses.asdict(gtp_config.agent_config(config))}
+    content = json.loads(json.dumps(content))  # tuples become lists, as in the file
     path = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -72,6 +73,8 @@ def load_datasets(config, discount: float, known: dict[str, dict]) -> dict[str, 
         generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
         datasets[name] = minari_source.resolve(tasks.get(name), asked, discount=discount, **generated)
         record = datasets[name].record()
+        if name in known and record["num_transitions"] != known[name]["num_transitions"]:
+            raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
         rewards = int(datasets[name].transitions.reward.sum())
         print(
             f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
@@ -115,8 +118,9 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- what runs where
     device = jax.devices()[0]
-    print(f"gtp_jax on {device.device_kind} ({jax.device_count()} devices, jax {jax.__version__}); workdir {workdir}")
     mesh = population.member_mesh(len(members))
+    used = f"{mesh.size} of {jax.device_count()} devices in use"
+    print(f"gtp_jax on {device.device_kind} ({used}, jax {jax.__version__}); workdir {workdir}")
     guidance = f"{agent_config.critic} critic" if agent_config.uses_critic else "behaviour cloning, no critic"
     size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
     print(f"{len(members)} members ({size}), {config.num_steps} updates each, {guidance}")
@@ -150,7 +154,7 @@ def main(stack: contextlib.ExitStack) -> None:
     logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
 
     # ---------------------------------------------------------------- evaluation
-    act = population.actor(action_dim=action_dim, config=agent_config)
+    act = population.actor(action_dim=action_dim, config=agent_config, mesh=mesh)
     evaluator = stack.enter_context(
         contextlib.closing(Evaluator([tasks.get(m.task) for m in members], config.eval.episodes, config.eval.seed))
     )
@@ -162,12 +166,13 @@ def main(stack: contextlib.ExitStack) -> None:
         return [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played)]
 
     # ---------------------------------------------------------------- training
-    chunk = math.gcd(LOG_INTERVAL, config.num_steps, config.eval.interval, config.checkpoint.interval)
+    chunk = gtp_config.chunk_length(config)
     train = population.trainer(
         config=agent_config, batch_size=config.batch_size, num_updates=chunk, num_steps=config.num_steps, mesh=mesh
     )
     clock = time.perf_counter()
-    train = train.lower(states, data).compile()
+    if step < config.num_steps:
+        train = train.lower(states, data).compile()
     timing["compile_s"] += time.perf_counter() - clock
     bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
     while step < config.num_steps:
@@ -210,7 +215,7 @@ def main(stack: contextlib.ExitStack) -> None:
         workdir / "results.json",
         {
             "num_steps": config.num_steps,
-            **results.provenance(),
+            **results.provenance(mesh.size),
             "timing": {**timing, "member_updates_per_s": updates / timing["train_s"]},
             "members": entries,
         },

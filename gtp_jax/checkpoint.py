@@ -1,5 +1,6 @@
 """Orbax checkpoints of a population: atomic, asynchronous, the last two kept."""
 
+import copy
 import pathlib
 
 import jax
@@ -25,9 +26,9 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, state, progress: dict) -> None:
-        """Starts writing and returns; the state may be donated at once, since a copy is written."""
-        copy = jax.tree.map(jnp.copy, state)
-        args = ocp.args.Composite(state=ocp.args.StandardSave(copy), progress=ocp.args.JsonSave(progress))
+        """Starts writing and returns; state and progress may change at once, since copies are written."""
+        state, progress = jax.tree.map(jnp.copy, state), copy.deepcopy(progress)
+        args = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
         self._manager.save(step, args=args)
 
     def progress(self) -> dict:
@@ -53,7 +54,9 @@ class Checkpoints:
         except Exception as error:  # on damaged files Orbax raises nearly everything there is
             folder = self._manager.directory / str(self.latest_step)
             problem = f"{type(error).__name__}: {error}".splitlines()[0].split(" [")[0]
-            raise UserError(f"checkpoint {folder} cannot be restored ({problem}); delete it to go back one") from error
+            raise UserError(
+                f"checkpoint {folder} cannot be restored ({problem}); move it away to use the one before"
+            ) from error
 
     def close(self) -> None:
         """Waits for what is being written."""

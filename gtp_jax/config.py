@@ -1,12 +1,12 @@
 """What a run is made of: the fields every config file has, and their checking."""
 
 import dataclasses
+import math
 
 import ml_collections
 from ml_collections import config_dict
 
 from gtp_jax import tasks
-from gtp_jax.data import generate
 from gtp_jax.errors import UserError
 from gtp_jax.population import Member
 from gtp_jax.presets import PRESETS, AgentConfig
@@ -46,6 +46,11 @@ def base() -> ml_collections.ConfigDict:
 def members(config: ml_collections.ConfigDict) -> list[Member]:
     """tasks x seeds, seeds innermost."""
     return [Member(task, config.seed + i) for task in config.tasks for i in range(config.num_seeds)]
+
+
+def chunk_length(config: ml_collections.ConfigDict) -> int:
+    """Updates between two looks at the device: at most 500, and a divisor of every interval, so one program serves."""
+    return math.gcd(500, config.num_steps, config.eval.interval, config.checkpoint.interval)
 
 
 def agent_config(config: ml_collections.ConfigDict) -> AgentConfig:
@@ -90,8 +95,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
         "generate.seed": config.generate.seed,
         "eval.seed": config.eval.seed,
     }.items():
-        if value < 0:
-            raise UserError(f"{name} = {value} must not be negative")
+        if not 0 <= value < 2**31:
+            raise UserError(f"{name} = {value} must lie between 0 and 2^31 - 1")
     for name in ("tasks", "eval.sampling_steps"):
         values = config.eval.sampling_steps if "." in name else config.tasks
         if not values or len(set(values)) != len(values):
@@ -105,5 +110,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
             raise UserError("tasks of one run must have observations and actions of one width: antmaze or pointmaze")
     if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
         raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
-    generate.dataset_id(task, config.generate.num_transitions, config.generate.seed)
+    if config.num_steps // chunk_length(config) > 10_000:
+        raise UserError(
+            f"num_steps = {config.num_steps}, eval.interval = {config.eval.interval} and checkpoint.interval = "
+            f"{config.checkpoint.interval} have only {chunk_length(config)} as common divisor; take rounder numbers"
+        )
     agent_config(config)

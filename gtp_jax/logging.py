@@ -1,6 +1,7 @@
 """metrics.jsonl and TensorBoard events of one run."""
 
 import json
+import math
 import pathlib
 
 import tensorboardX
@@ -28,8 +29,9 @@ class MetricsLogger:
         ]
 
     def write(self, step: int, metrics: dict[str, list[float]]) -> None:
-        """Appends one line: {"step": ..., metric: [one value a member], ...}."""
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        """Appends one line: {"step": ..., metric: [one value a member], ...}; null stands for what is not finite."""
+        finite = {name: [v if math.isfinite(v) else None for v in values] for name, values in metrics.items()}
+        self._file.write(json.dumps({"step": step, **finite}) + "\n")
         for name, values in metrics.items():
             for board, value in zip(self._boards, values, strict=True):
                 board.add_scalar(name, value, step)

@@ -155,7 +155,8 @@ def advantage_weights(
     """
     chex.assert_rank(advantages, 1)
     exponent = eta * jnp.maximum(advantages, 0.0) / (jnp.std(advantages) + eps)
-    return jax.lax.stop_gradient(jnp.exp(jnp.minimum(exponent, jnp.log(max_weight))))
+    weights = jnp.exp(jnp.minimum(exponent, jnp.log(max_weight)))
+    return jax.lax.stop_gradient(jnp.minimum(weights, max_weight))
 
 
 def td_target(r_t: jax.Array, discount_t: jax.Array, next_values: jax.Array) -> jax.Array:

@@ -124,19 +124,27 @@ def trainer(*, config: AgentConfig, batch_size: int, num_updates: int, num_steps
     return train
 
 
-def actor(*, action_dim: int, config: AgentConfig):
-    """A compiled function (states, observations (M, E, O), time, num_steps=K) -> actions (M, E, D), as NumPy arrays.
+def actor(*, action_dim: int, config: AgentConfig, mesh: Mesh):
+    """A function (states, observations (M, E, O), time, num_steps=K) -> actions (M, E, D), NumPy in and out.
 
-    A member's actions depend on its own key, observations and the time, an integer such as the environment's step.
+    A member's actions depend on its own key, observations and the time, an integer such as the environment's step. One
+    program is compiled for each K.
     """
+    members, everyone = PartitionSpec("members"), PartitionSpec()
 
     @functools.partial(jax.jit, static_argnames="num_steps")
     def act_all(states, observations, time, num_steps):
-        def act_one(state, obs):
+        def act_one(state, obs, time):
             key = jax.random.fold_in(jax.random.fold_in(state.key, _ACTING), time)
             return agent.act(state, key, obs, action_dim=action_dim, config=config, num_steps=num_steps)
 
-        return _over_members(act_one, states, observations)
+        def act_local(states, observations, time):
+            return _over_members(lambda state, obs: act_one(state, obs, time), states, observations)
+
+        sharded = jax.shard_map(
+            act_local, mesh=mesh, in_specs=(members, members, everyone), out_specs=members, check_vma=False
+        )
+        return sharded(states, observations, time)
 
     return lambda states, observations, time, *, num_steps: np.asarray(
         act_all(states, observations, time, num_steps=num_steps)

@@ -83,7 +83,8 @@ class AgentConfig:
 
 PRESETS: dict[str, AgentConfig] = {
     "default": AgentConfig(),
-    # As published (GTP, appendix): noise up to 80, squared error, uniform weight, EMA target, TD critic.
+    # The published schedule, losses and critic: noise up to 80, squared error, uniform weight, EMA target, TD critic.
+    # LayerNorm in the critic, gradient clipping and the cosine decay are ours, as in `default`.
     "paper": AgentConfig(
         critic_hidden_dims=(256, 256, 256),
         sigma_max=80.0,

@@ -38,8 +38,8 @@ def write_json(path: pathlib.Path, content) -> None:
     os.replace(file.name, path)
 
 
-def provenance() -> dict:
-    """What a reader needs to repeat a result: command, date, hardware, versions."""
+def provenance(num_devices: int) -> dict:
+    """What a reader needs to repeat a result: command, date, hardware (devices in use), versions."""
     names = [
         "jax",
         "jaxlib",
@@ -59,9 +59,7 @@ def provenance() -> dict:
         "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
         "date": f"{datetime.date.today()}",
         "device": device.platform,
-        "hardware": f"{os.cpu_count()} cores"
-        if device.platform == "cpu"
-        else f"{jax.device_count()} x {device.device_kind}",
+        "hardware": f"{os.cpu_count()} cores" if device.platform == "cpu" else f"{num_devices} x {device.device_kind}",
         "versions": {name: importlib.metadata.version(name) for name in names},
     }
 

@@ -19,13 +19,11 @@ from gtp_jax.presets import PRESETS, AgentConfig
 
 NUM_STEPS = 1000
 KEY = jax.random.key(0)
-SMALL = {"critic_hidden_dims": (16,), "learning_rate": 3e-3, "critic_learning_rate": 3e-3}
+SMALL = {"hidden_dims": (32, 32), "critic_hidden_dims": (16,), "learning_rate": 3e-3, "critic_learning_rate": 3e-3}
 CONFIGS = {
-    "cloning": dataclasses.replace(PRESETS["default"], eta=0.0, hidden_dims=(32,), **SMALL),
-    "expectile": dataclasses.replace(PRESETS["default"], eta=10.0, hidden_dims=(32,), **SMALL),
-    "paper": dataclasses.replace(
-        PRESETS["paper"], eta=10.0, sigma_max=3.0, target_sampling_steps=2, hidden_dims=(32, 32), **SMALL
-    ),
+    "cloning": dataclasses.replace(PRESETS["default"], eta=0.0, **SMALL),
+    "expectile": dataclasses.replace(PRESETS["default"], eta=10.0, **SMALL),
+    "paper": dataclasses.replace(PRESETS["paper"], eta=10.0, sigma_max=3.0, target_sampling_steps=2, **SMALL),
 }
 GUIDED = ["expectile", "paper"]
 MODES = jnp.array([[-0.6], [0.6]])

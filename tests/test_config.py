@@ -125,7 +125,7 @@ def test_a_count_below_1_is_refused(name, value):
 
 @pytest.mark.parametrize("name", ["seed", "generate.seed", "eval.seed"])
 def test_a_negative_seed_is_refused(name):
-    refused(f"--config.{name}=-1", f"{name} = -1 must not be negative")
+    refused(f"--config.{name}=-1", f"{name} = -1 must lie between 0 and 2^31 - 1")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

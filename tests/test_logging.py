@@ -99,3 +99,11 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
 def test_a_metric_without_a_value_for_each_member_is_an_error(tmp_path):
     with contextlib.closing(MetricsLogger(tmp_path, NAMES, 0)) as logger, pytest.raises(ValueError):
         logger.write(10, {"loss": [0.0]})
+
+
+def test_a_value_that_is_not_finite_keeps_the_line_valid_json(tmp_path):
+    logger = MetricsLogger(tmp_path, ["member"], step=0)
+    logger.write(1, {"loss": [float("nan")]})
+    logger.close()
+    (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line, parse_constant=pytest.fail)["loss"] == [None]

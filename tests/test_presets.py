@@ -8,7 +8,7 @@ from gtp_jax.presets import PRESETS, AgentConfig
 
 NAN, INFINITY = float("nan"), float("inf")
 BAD = {
-    "hidden_dims": [(), (256, 0), (256, 128), (-1,), (2.5,)],
+    "hidden_dims": [(256, 0), (-1,), (2.5,)],
     "critic_hidden_dims": [(0,), (256, -256), (2.5,)],
     "sigma_min": [0.0, -1.0, NAN],
     "sigma_max": [0.002, 0.001, -1.0, INFINITY, NAN],

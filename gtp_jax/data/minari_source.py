@@ -130,7 +130,7 @@ def resolve(task: MazeTask, dataset: str, *, discount: float, num_transitions: i
                 raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
         return Dataset(stand_in, "generated", load(task, stand_in, discount))
     dataset_id = task.minari_id if dataset == "auto" else dataset
-    source = "minari-local"
+    source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
     if not _is_local(dataset_id):
         say(f"{task.name}: downloading {dataset_id}")
         _download(dataset_id)
