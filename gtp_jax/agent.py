@@ -195,7 +195,7 @@ def update(
     updates, actor_opt = actor_optimizer.update(grads, state.actor_opt)
     actor = optax.apply_updates(state.actor, updates)
     metrics |= {"actor_loss": loss, "consistency_loss": parts.consistency, "flow_loss": parts.flow}
-    metrics["actor_grad_norm"] = optax.global_norm(grads)
+    metrics["actor_grad_norm"] = optax.tree.norm(grads)
 
     return state._replace(
         step=state.step + 1,

@@ -2,6 +2,7 @@
 user's store."""
 
 import os
+import pathlib
 import warnings
 
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there; read when huggingface_hub is imported
@@ -14,6 +15,9 @@ import pytest
 from minari.data_collector import EpisodeBuffer
 
 jax.config.update("jax_num_cpu_devices", 2)  # before JAX first looks at its devices
+# Most of the time goes into compiling: what one run has compiled, the next one reads.
+jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture

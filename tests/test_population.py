@@ -135,18 +135,23 @@ def test_a_member_draws_from_its_own_task_alone():
     assert_same_bits(member_of(states, CROWD.index(ME)), member_of(trained(CROWD, "cloning"), CROWD.index(ME)))
 
 
-def actions(members, observations):
+def actions(members, observations, time=3):
     """What the trained members do at observations (M, E, O)."""
-    mesh = population.member_mesh(len(members))
-    act = population.actor(action_dim=ACTION_DIM, config=CONFIGS["cloning"], mesh=mesh)
-    return act(trained(members, "cloning"), observations, 3, num_steps=2)
+    act = population.actor(action_dim=ACTION_DIM, config=CONFIGS["cloning"], mesh=mesh_of(1))
+    return act(trained(members, "cloning"), observations, time, num_steps=2)
+
+
+OBSERVATIONS = np.random.default_rng(0).normal(size=(len(CROWD), 5, OBS_DIM)).astype(np.float32)
 
 
 def test_a_member_acts_the_same_alone_and_in_a_crowd():
-    observations = np.random.default_rng(0).normal(size=(len(CROWD), 5, OBS_DIM)).astype(np.float32)
     me = CROWD.index(ME)
-    np.testing.assert_array_equal(actions((ME,), observations[me][None])[0], actions(CROWD, observations)[me])
+    np.testing.assert_array_equal(actions((ME,), OBSERVATIONS[me][None])[0], actions(CROWD, OBSERVATIONS)[me])
 
+
+def test_a_member_draws_other_actions_at_another_time():
+    now, later = (actions((ME,), OBSERVATIONS[:1], time) for time in (3, 4))
+    assert np.mean(now != later) > 0.9
 
 
 # ---------------------------------------------------------------- members differ
