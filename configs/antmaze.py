@@ -3,6 +3,8 @@
     python -m experiments.train --config=configs/antmaze.py[:VARIANT]
 
 VARIANT is umaze (the default), umaze-diverse, medium-play, medium-diverse, large-play, large-diverse, or all.
+On generated data umaze reached 0.955 [0.917, 0.976] at K = 5 (4 seeds, 50 episodes each; times are in
+docs/results/antmaze-umaze.json); the other variants were not measured yet.
 """
 
 from gtp_jax import config as gtp_config

@@ -2,7 +2,8 @@
 
     python -m experiments.train --config=configs/pointmaze.py[:VARIANT]
 
-VARIANT is umaze (the default), medium or large.
+VARIANT is umaze (the default), medium or large. On generated data medium reached 0.988 [0.968, 0.995] at K = 5 (4
+seeds, 100 episodes each; docs/results/pointmaze-medium.json has the times); umaze and large were not measured yet.
 """
 
 from gtp_jax import config as gtp_config
