@@ -2,7 +2,9 @@
 
 Members are one mapped axis, updates a `lax.scan`, data on the device, state donated. Members never talk: on several
 devices the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a
-member comes from its task's name and its seed, so its result does not depend on who else is in the population.
+member comes from its task's name and its seed. On CPU its result is the same, bit for bit, whoever else is in the
+population, as long as that does not change one device into several: the partitioned program rounds differently. On
+accelerators the members share kernels, whose rounding may depend on how many there are.
 """
 
 import dataclasses
