@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Callable
@@ -20,9 +21,9 @@ def fail(message: object) -> None:
     sys.exit(2)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], argument: str | None) -> list[str]:
     try:
-        rest = flags.FLAGS(argv)
+        _, *rest = flags.FLAGS(argv)
     except (AttributeError, KeyError) as error:  # ml_collections puts the name of a missing field in layers of quotes
         text = str(error)
         while text[0] in "'\"" and text[0] == text[-1]:
@@ -30,8 +31,10 @@ def _parse(argv: list[str]) -> list[str]:
         fail(text if text == str(error) else f"unknown config field {text}")
     except (flags.Error, OSError, ValueError, TypeError) as error:
         fail(error)
-    if len(rest) > 1:
-        fail(f"unexpected argument {rest[1]!r}; flags begin with --")
+    if argument and len(rest) != 1:
+        fail(f"{len(rest)} arguments were given; it takes {argument}")
+    if rest and not argument:
+        fail(f"unexpected argument {rest[0]!r}; flags begin with --")
     return rest
 
 
@@ -40,21 +43,23 @@ def _show_if_of_main_thread(error) -> None:
         sys.__unraisablehook__(error)
 
 
-def run(main: Callable[[contextlib.ExitStack], None]) -> None:
+def run(main: Callable[..., None], *, argument: str | None = None) -> None:
     """Parses the flags and runs a program, turning `UserError` into one line and status 2.
 
-    What the program puts on the stack is closed however it ends.
+    Args:
+        main: called with a stack, whose content is closed however the program ends, and with the argument if any.
+        argument: what the program's one argument is, in words; None if it takes only flags.
     """
 
-    def wrapped(_):
+    def wrapped(arguments):
         logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
         # When a restore fails, the other reads that it began complain too, one by one, from TensorStore's threads.
         sys.unraisablehook = _show_if_of_main_thread
         try:
             with contextlib.ExitStack() as stack:
-                main(stack)
+                main(stack, *arguments)
         except UserError as error:
             sys.unraisablehook = lambda _: None  # the last of them when the program is over
             fail(error)
 
-    app.run(wrapped, flags_parser=_parse)
+    app.run(wrapped, flags_parser=functools.partial(_parse, argument=argument))

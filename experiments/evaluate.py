@@ -8,7 +8,6 @@ draws the paths walked at the last K, DIR/paths-TASK.png. Needs no data set.
 
 import contextlib
 import json
-import os
 import pathlib
 
 import jax
@@ -19,13 +18,14 @@ from absl import flags
 from experiments import cli
 from gtp_jax import checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
+from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
-EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.")
-SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; training's own evaluation uses 1000 too.")
+EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.", lower_bound=1)
+SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; 1000 is training's own evaluation.", lower_bound=0)
 PICTURES = flags.DEFINE_bool("pictures", False, "Draw the paths walked at the last K.")
 
 
@@ -49,8 +49,6 @@ def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: li
 def main(stack: contextlib.ExitStack) -> None:
     if WORKDIR.value is None:
         raise UserError("--workdir is needed, the directory of a run")
-    if EPISODES.value < 1 or SEED.value < 0:
-        raise UserError(f"--episodes={EPISODES.value} must be at least 1 and --seed={SEED.value} not negative")
     if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
@@ -83,7 +81,17 @@ def main(stack: contextlib.ExitStack) -> None:
     act = population.actor(action_dim=evaluator.action_dim, config=agent_config, mesh=mesh)
     print(f"{len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
-    entries = [{"task": m.task, "seed": m.seed, "dataset": progress["datasets"][m.task], "eval": {}} for m in members]
+    on_host = jax.device_get(states)
+    entries = [
+        results.member_entry(
+            member,
+            jax.tree.map(lambda x, i=i: x[i], on_host),
+            eta=agent_config.eta,
+            dataset=progress["datasets"][member.task],
+            scores={},
+        )
+        for i, member in enumerate(members)
+    ]
     for k in map(int, SAMPLING_STEPS.value):
         steps = []
 
@@ -103,5 +111,5 @@ def main(stack: contextlib.ExitStack) -> None:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    jax.config.update("jax_num_cpu_devices", available_cores())
     cli.run(main)

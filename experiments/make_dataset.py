@@ -6,20 +6,22 @@ The data stand in for D4RL's, see `gtp_jax.data.generate`. MINARI_DATASETS_PATH 
 antmaze transitions a second on each core. Exit status: 0 if the data set is there, 2 after one line on stderr if not.
 """
 
-import sys
+import contextlib
 from concurrent.futures.process import BrokenProcessPool
 
 import minari
 import numpy as np
-from absl import app, flags
+from absl import flags
 from minari.storage import get_dataset_path
 
+from experiments import cli
 from gtp_jax.data import generate
+from gtp_jax.errors import UserError
 from gtp_jax.tasks import SUCCESS_RADIUS, MazeTask, get
 
-_NUM_TRANSITIONS = flags.DEFINE_integer("num_transitions", 200_000, "Transitions in all.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed; the same one makes the same data.")
-_NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes; one a core if not given.")
+_NUM_TRANSITIONS = flags.DEFINE_integer("num_transitions", 200_000, "Transitions in all.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed; the same one makes the same data.", lower_bound=0)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes; one a core if not given.", lower_bound=1)
 _FORCE = flags.DEFINE_bool("force", False, "Make the data set again if it exists.")
 
 
@@ -38,34 +40,9 @@ def summary(task: MazeTask, name: str) -> str:
     )
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Reads the flags and returns the rest.
-
-    Raises:
-        SystemExit: with status 2 after one line on stderr.
-    """
+def main(stack: contextlib.ExitStack, task_name: str) -> None:
     try:
-        return flags.FLAGS(argv)
-    except flags.Error as error:
-        fail(error)
-
-
-def fail(error: Exception | str) -> None:
-    """Ends the program with one line on stderr."""
-    print("make_dataset:", *str(error).splitlines(), file=sys.stderr)
-    sys.exit(2)
-
-
-def main(argv: list[str]) -> None:
-    if len(argv) != 2:
-        fail("needs the name of one task, as in `python -m experiments.make_dataset antmaze/umaze`")
-    for flag in (_NUM_TRANSITIONS, _NUM_WORKERS):
-        if flag.value is not None and flag.value < 1:
-            fail(f"--{flag.name}={flag.value}: must be at least 1")
-    if _SEED.value < 0:
-        fail(f"--seed={_SEED.value}: must not be negative")
-    try:
-        task = get(argv[1])
+        task = get(task_name)
         name = generate.dataset_id(task, _NUM_TRANSITIONS.value, _SEED.value)
         if get_dataset_path(name).exists() and not _FORCE.value:
             print(f"{name} exists already; --force makes it again")
@@ -75,10 +52,10 @@ def main(argv: list[str]) -> None:
             )
         print(summary(task, name))
     except OSError as error:
-        fail(f"the Minari store does not work, MINARI_DATASETS_PATH can name another: {error}")
+        raise UserError(f"the Minari store does not work, MINARI_DATASETS_PATH can name another: {error}") from error
     except (ValueError, BrokenProcessPool) as error:
-        fail(error)
+        raise UserError(str(error)) from error
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse)
+    cli.run(main, argument="the name of one task, such as antmaze/umaze")

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import datetime
 import json
-import os
 import pathlib
 import time
 
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from experiments import cli
 from gtp_jax import agent, checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
+from gtp_jax.cores import available_cores
 from gtp_jax.data import minari_source, transitions
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
@@ -195,20 +195,17 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- results
     scores = {k: evaluate(k) for k in config.eval.sampling_steps}
-    entries = []
-    for i, member in enumerate(members):
-        params = jax.tree.map(lambda x, i=i: np.asarray(x[i]), {"actor": states.actor_ema, "critic": states.critic})
-        entries.append(
-            {
-                "task": member.task,
-                "seed": member.seed,
-                "hparams": {"eta": agent_config.eta},
-                "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
-                "params_digest": results.params_digest(params),
-                "dataset": progress["datasets"][member.task],
-                "eval": {str(k): scores[k][i] for k in config.eval.sampling_steps},
-            }
+    on_host = jax.device_get(states)
+    entries = [
+        results.member_entry(
+            member,
+            jax.tree.map(lambda x, i=i: x[i], on_host),
+            eta=agent_config.eta,
+            dataset=progress["datasets"][member.task],
+            scores={str(k): scores[k][i] for k in config.eval.sampling_steps},
         )
+        for i, member in enumerate(members)
+    ]
     timing["total_s"] = before + time.perf_counter() - started
     updates = len(members) * config.num_steps
     results.write_json(
@@ -229,5 +226,5 @@ def main(stack: contextlib.ExitStack) -> None:
 
 if __name__ == "__main__":
     # One CPU device per core: members on different devices train side by side, which threads within one do not match.
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    jax.config.update("jax_num_cpu_devices", available_cores())
     cli.run(main)

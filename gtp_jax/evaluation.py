@@ -1,7 +1,6 @@
 """Rollouts of all members at once in real Gymnasium environments, and what can be said of their scores."""
 
 import concurrent.futures
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gtp_jax import environments
+from gtp_jax.cores import available_cores
 from gtp_jax.tasks import MazeTask
 
 
@@ -37,7 +37,7 @@ class Evaluator:
         self.observation_dim = self._envs[0][0].observation_space.shape[0]
         self.action_dim = self._envs[0][0].action_space.shape[0]
         # MuJoCo steps outside the interpreter's lock, so threads keep the cores busy without copies of anything.
-        self._threads = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+        self._threads = concurrent.futures.ThreadPoolExecutor(available_cores())
 
     def __call__(self, act: Callable[[np.ndarray, int], np.ndarray], description: str = "evaluation") -> list[Episodes]:
         """Plays one episode in every environment, with a progress bar.
@@ -65,8 +65,8 @@ class Evaluator:
         time = 0
         bar = tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0)
         while running:
-            actions = np.asarray(act(observations, time))
-            blocks = [running[i :: os.cpu_count()] for i in range(os.cpu_count())]
+            actions = np.nan_to_num(act(observations, time))  # NaN, of a diverged member, would upset MuJoCo
+            blocks = [running[i :: available_cores()] for i in range(available_cores())]
             alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
             still = [index for block in alive for index in block]
             bar.update(len(running) - len(still))
@@ -75,6 +75,7 @@ class Evaluator:
         return [Episodes(*member) for member in zip(returns, successes, lengths)]
 
     def close(self) -> None:
+        self._threads.shutdown()
         for env in (env for row in self._envs for env in row):
             env.close()
 

@@ -14,7 +14,10 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from gtp_jax.agent import AgentState
+from gtp_jax.cores import available_cores
 from gtp_jax.evaluation import success_interval
+from gtp_jax.population import Member
 
 
 def params_digest(params) -> str:
@@ -38,6 +41,26 @@ def write_json(path: pathlib.Path, content) -> None:
     os.replace(file.name, path)
 
 
+def member_entry(member: Member, state: AgentState, *, eta: float, dataset: dict, scores: dict[str, dict]) -> dict:
+    """The entry of results.json for one member.
+
+    Args:
+        state: the member's own, not stacked.
+        dataset: `minari_source.Dataset.record` of its data.
+        scores: `evaluation.summarize` by K.
+    """
+    params = {"actor": state.actor_ema, "critic": state.critic}
+    return {
+        "task": member.task,
+        "seed": member.seed,
+        "hparams": {"eta": eta},
+        "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
+        "params_digest": params_digest(params),
+        "dataset": dataset,
+        "eval": scores,
+    }
+
+
 def provenance(num_devices: int) -> dict:
     """What a reader needs to repeat a result: command, date, hardware (devices in use), versions."""
     names = [
@@ -55,11 +78,12 @@ def provenance(num_devices: int) -> dict:
     module = sys.modules["__main__"].__spec__
     program = f"-m {module.name}" if module else sys.argv[0]
     device = jax.devices()[0]
+    on_cpu = device.platform == "cpu"
     return {
         "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
         "date": f"{datetime.date.today()}",
         "device": device.platform,
-        "hardware": f"{os.cpu_count()} cores" if device.platform == "cpu" else f"{num_devices} x {device.device_kind}",
+        "hardware": f"{available_cores()} cores" if on_cpu else f"{num_devices} x {device.device_kind}",
         "versions": {name: importlib.metadata.version(name) for name in names},
     }
 
@@ -88,7 +112,7 @@ def table(members: Sequence[dict]) -> str:
                 f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
                 f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
                 f"{len(group)} x {scores[0]['episodes']}",
-                ", ".join(str(member["seed"]) for member in group),
+                ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group),
             ]
             rows.append([label, *row] if labelled else row)
     header = ["run", *header] if labelled else header

@@ -111,6 +111,45 @@ def test_update_of_every_preset_keeps_the_types_of_its_state(preset):
     assert described[0] == described[1]
 
 
+# ---------------------------------------------------------------- the configured objective
+
+
+def metrics_of_first_update(poison_ema=False, **choices):
+    """Of a fresh agent on one transition, where means are the value itself; one interval, so t and u are known."""
+    choices = {"min_intervals": 1, "max_intervals": 1, "time_weight": "uniform", "distance": "squared", **choices}
+    config = dataclasses.replace(CONFIGS["cloning"], **choices)
+    state = bandit("cloning").fresh
+    if poison_ema:
+        state = state._replace(actor_ema=jax.tree.map(lambda x: x * jnp.nan, state.actor_ema))
+    batch = jax.tree.map(lambda x: jnp.float32(x[:1]), bandit_data())
+    return agent.update(state, KEY, batch, config=config, num_steps=NUM_STEPS)[1]
+
+
+def test_the_distance_is_the_configured_one():
+    squared = metrics_of_first_update(distance="squared")["consistency_loss"]
+    huber = metrics_of_first_update(distance="pseudo_huber")["consistency_loss"]
+    np.testing.assert_allclose(huber, np.sqrt(squared + 0.03**2) - 0.03, rtol=1e-5)
+
+
+def test_the_weight_in_time_is_the_configured_one():
+    uniform = metrics_of_first_update(time_weight="uniform")["consistency_loss"]
+    weighted = metrics_of_first_update(time_weight="inverse_gap")["consistency_loss"]
+    np.testing.assert_allclose(weighted, uniform / (3.0 - 0.002), rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["online", "ema"])
+def test_the_network_behind_the_target_is_the_configured_one(target):
+    loss = metrics_of_first_update(target=target, poison_ema=True)["consistency_loss"]
+    assert np.isnan(loss) == (target == "ema")
+
+
+def test_the_flow_loss_counts_by_its_coefficient():
+    metrics = metrics_of_first_update(flow_coef=0.25)
+    np.testing.assert_allclose(
+        metrics["actor_loss"], metrics["consistency_loss"] + 0.25 * metrics["flow_loss"], rtol=1e-5
+    )
+
+
 # ---------------------------------------------------------------- learning
 
 

@@ -307,7 +307,7 @@ def test_a_truncated_checkpoint_is_refused(program, part, copy, refusal):
     [
         ([], "--workdir is needed"),
         (["--workdir={}/none"], "none does not hold a run"),
-        (["--workdir={}", "--episodes=0"], "--episodes=0 must be at least 1"),
+        (["--workdir={}", "--episodes=0"], "flag --episodes=0"),
         (["--workdir={}", "--sampling_steps=5,0"], "--sampling_steps=5,0 must be whole numbers of at least 1"),
     ],
 )

@@ -106,7 +106,8 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path):
 
 def member(task, seed, rates):
     scores = {k: {"episodes": 50, "success_rate": r, "normalized_score": 100 * r} for k, r in rates.items()}
-    return {"task": task, "seed": seed, "dataset": {"id": f"D4RL/{task}-v1", "source": "minari-local"}, "eval": scores}
+    dataset = {"id": f"D4RL/{task}-v1", "source": "minari-local"}
+    return {"task": task, "seed": seed, "diverged": False, "dataset": dataset, "eval": scores}
 
 
 def rows(table):
@@ -136,6 +137,11 @@ def test_runs_with_labels_are_kept_apart():
     ]
     header, _, *body = rows(results.table(members))
     assert header[0] == "run" and [(row[0], row[6]) for row in body] == [("BC", "50.0"), ("RL", "100.0")]
+
+
+def test_the_table_marks_members_that_diverged():
+    members = [member("antmaze/umaze", 0, {"5": 1.0}), {**member("antmaze/umaze", 1, {"5": 0.0}), "diverged": True}]
+    assert rows(results.table(members))[2][-1] == "0, 1 (diverged)"
 
 
 def test_the_table_is_markdown_of_even_width():

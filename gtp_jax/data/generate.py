@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gtp_jax import environments
+from gtp_jax.cores import available_cores
 from gtp_jax.data import controllers, planner
 from gtp_jax.tasks import Cell, MazeTask
 
@@ -227,7 +228,7 @@ def generate(
     from minari.storage import get_dataset_path
 
     if num_workers is None:
-        num_workers = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
+        num_workers = available_cores()
     if num_transitions < 1 or num_workers < 1 or seed < 0:
         raise ValueError(f"need {num_transitions=} > 0, {num_workers=} > 0 and {seed=} >= 0")
     name = dataset_id(task, num_transitions, seed)

@@ -1,0 +1,8 @@
+"""How many cores there are to use."""
+
+import os
+
+
+def available_cores() -> int:
+    """Cores this process may use; in a container or under SLURM they can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
