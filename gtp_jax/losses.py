@@ -146,15 +146,25 @@ def gtp_loss(
 
 
 def advantage_weights(
-    advantages: jax.Array, *, eta: chex.Numeric, max_weight: chex.Numeric = 100.0, eps: float = 1e-6
+    advantages: jax.Array,
+    *,
+    eta: chex.Numeric,
+    max_weight: chex.Numeric = 100.0,
+    truncate: bool = True,
+    eps: float = 1e-6,
 ) -> jax.Array:
-    """w = min( exp( eta max(0, A) / (std(A) + eps) ), max_weight ): (B,) -> (B,), behind a stop-gradient.
+    """w = min( exp( eta A / (std(A) + eps) ), max_weight ): (B,) -> (B,), behind a stop-gradient.
 
-    From the KL-regularised optimum pi* ~ pi_BC exp(eta A) (GTP, section 4). Every weight lies in [1, max_weight]; the
-    clip acts on the exponent, so nothing overflows. eta = 0 gives ones.
+    From the KL-regularised optimum pi* ~ pi_BC exp(eta A) (GTP, section 4). The clip acts on the exponent, so nothing
+    overflows. eta = 0 gives ones.
+
+    Args:
+        advantages: (B,).
+        truncate: the paper's max(0, A) in place of A: no weight is below 1. It suits advantages over the mean of the
+            policy. Over an upper expectile nearly all of them are negative, and truncation makes them all alike.
     """
     chex.assert_rank(advantages, 1)
-    exponent = eta * jnp.maximum(advantages, 0.0) / (jnp.std(advantages) + eps)
+    exponent = eta * (jnp.maximum(advantages, 0.0) if truncate else advantages) / (jnp.std(advantages) + eps)
     weights = jnp.exp(jnp.minimum(exponent, jnp.log(max_weight)))
     return jax.lax.stop_gradient(jnp.minimum(weights, max_weight))
 

@@ -30,8 +30,9 @@ class AgentConfig:
     ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
 
     # value guidance
-    eta: float = 3.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
-    max_weight: float = 100.0  # upper clip of the weights
+    eta: float = 10.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
+    weights: str = "exponential"  # exponential, exp(eta A / std) | truncated, exp(eta max(0, A) / std), the paper's
+    max_weight: float = 5.0  # upper clip of the weights
     critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
     discount: float = 0.99  # gamma
     num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
@@ -51,6 +52,7 @@ class AgentConfig:
             "time_weight": ("inverse_gap", "uniform"),
             "target": ("online", "ema"),
             "critic": ("expectile", "td"),
+            "weights": ("exponential", "truncated"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -93,6 +95,8 @@ PRESETS: dict[str, AgentConfig] = {
         target="ema",
         learning_rate=3e-4,
         eta=1.0,
+        weights="truncated",
+        max_weight=100.0,
         critic="td",
         num_step_returns=1,
         target_rate=0.005,

@@ -65,18 +65,33 @@ def test_rewards_are_the_environments():
     episodes = make(num_transitions=1000)
     assert sum(episode.rewards.sum() for episode in episodes) >= len(episodes) - 1
     for episode in episodes:
-        distance = np.linalg.norm(
-            (episode.observations["achieved_goal"] - episode.observations["desired_goal"])[1:], axis=1
-        )
-        np.testing.assert_array_equal(episode.rewards, distance <= 0.45)
+        reached, goal = episode.observations["achieved_goal"][1:], episode.observations["desired_goal"][:-1]
+        np.testing.assert_array_equal(episode.rewards, np.linalg.norm(reached - goal, axis=1) <= 0.45)
 
 
 def test_starts_and_goals_lie_in_different_cells_of_the_task():
     for episode in make(num_transitions=2000):
         start = POINT.cell_of(episode.observations["achieved_goal"][0])
-        goal = POINT.cell_of(episode.observations["desired_goal"][0])
-        assert start in POINT.data_starts and goal in POINT.data_goals and start != goal
-        assert np.all(episode.observations["desired_goal"] == episode.observations["desired_goal"][0])
+        goals = [POINT.cell_of(xy) for xy in episode.observations["desired_goal"]]
+        assert start in POINT.data_starts and set(goals) <= set(POINT.data_goals) and start != goals[0]
+
+
+def test_at_a_goal_the_walk_goes_on_to_one_in_another_cell():
+    episode = make(num_transitions=POINT.horizon)[0]
+    goals, reached = episode.observations["desired_goal"], episode.rewards > 0
+    assert reached.sum() > 1
+    np.testing.assert_array_equal(np.any(goals[1:] != goals[:-1], axis=1), reached)
+    cells = [POINT.cell_of(xy) for xy in goals]
+    assert all(cells[t] != cells[t + 1] for t in np.flatnonzero(reached))
+
+
+def test_only_the_horizon_ends_a_walk_among_many_goals():
+    assert [len(episode.rewards) for episode in make(num_transitions=2 * POINT.horizon)] == 2 * [POINT.horizon]
+
+
+def test_the_only_goal_ends_a_walk():
+    (episode,) = make(ANT, num_transitions=ANT.horizon)[:1]
+    assert np.flatnonzero(episode.rewards).tolist() == [len(episode.rewards) - 1]
 
 
 def test_a_single_goal_is_exactly_the_evaluation_goal_and_starts_vary():
@@ -102,7 +117,7 @@ def test_a_recorded_episode_can_be_played_again():
 def test_minari_lists_the_data_set_and_knows_its_origin():
     make(num_transitions=50)
     (name, metadata), *others = minari.list_local_datasets().items()
-    assert name == "gtp_jax/pointmaze/umaze-50-seed0-v0" == generate.dataset_id(POINT, 50, 0) and not others
+    assert name == "gtp_jax/pointmaze/umaze-50-seed0-v1" == generate.dataset_id(POINT, 50, 0) and not others
     assert "gtp_jax" in metadata["author"] and "not D4RL's data" in metadata["description"]
     assert minari.load_dataset(name).recover_environment().spec.id == POINT.env_id
 
@@ -162,7 +177,7 @@ def test_environments_leave_no_file_behind():
 
 def test_an_existing_data_set_is_not_touched_unless_asked(store):
     make(num_transitions=50)
-    with pytest.raises(FileExistsError, match="umaze-50-seed0-v0 exists already"):
+    with pytest.raises(FileExistsError, match="umaze-50-seed0-v1 exists already"):
         make(num_transitions=50)
     generate.generate(POINT, 50, 0, num_workers=1, progress=False, overwrite=True)
     assert len(minari.list_local_datasets()) == 1 and not list(store.glob(".*"))
@@ -213,7 +228,7 @@ def test_workers_import_neither_jax_nor_the_callers_program(tmp_path):
         "print(generate.generate(tasks.get('pointmaze/umaze'), 300, 0, num_workers=2, progress=False))\n"
     )
     result = python(script, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
-    assert (result.returncode, result.stdout) == (0, "gtp_jax/pointmaze/umaze-300-seed0-v0\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "gtp_jax/pointmaze/umaze-300-seed0-v1\n"), result.stderr
 
 
 # ------------------------------------------------------------------------------------------------- the command
@@ -226,7 +241,7 @@ def make_dataset(*arguments, **keywords):
 def test_command_reports_what_it_made_and_that_it_exists():
     made = make_dataset("pointmaze/umaze", "--num_transitions=300", "--num_workers=1")
     assert made.returncode == 0, made.stderr
-    for line in ("id:          gtp_jax/pointmaze/umaze-300-seed0-v0", "transitions: 300", "at goal:"):
+    for line in ("id:          gtp_jax/pointmaze/umaze-300-seed0-v1", "transitions: 300", "at goal:"):
         assert line in made.stdout
     again = make_dataset("pointmaze/umaze", "--num_transitions=300")
     assert again.returncode == 0 and "exists already" in again.stdout

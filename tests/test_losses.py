@@ -252,37 +252,55 @@ def test_gtp_loss_under_scan_takes_another_number_of_intervals_each_step():
 
 advantages_strategy = arrays(np.float32, 16, elements=st.floats(-1e3, 1e3, width=32))
 fast = settings(deadline=None, derandomize=True, max_examples=60)
-weigh = jax.jit(losses.advantage_weights)
+weigh = jax.jit(losses.advantage_weights, static_argnames="truncate")
+both_kinds = pytest.mark.parametrize("truncate", [True, False], ids=["truncated", "exponential"])
 
 
 @fast
 @given(advantages_strategy, st.floats(0, 100), st.floats(1, 1000))
-def test_advantage_weights_lie_between_1_and_the_clip(advantages, eta, max_weight):
+def test_truncated_advantage_weights_lie_between_1_and_the_clip(advantages, eta, max_weight):
     weights = weigh(advantages, eta=eta, max_weight=max_weight)
     assert np.all((weights >= 1) & (weights <= max_weight * (1 + 1e-5)))
 
 
 @fast
+@given(advantages_strategy, st.floats(0, 100), st.floats(1, 1000))
+def test_exponential_advantage_weights_lie_between_0_and_the_clip(advantages, eta, max_weight):
+    weights = weigh(advantages, eta=eta, max_weight=max_weight, truncate=False)
+    assert np.all((weights >= 0) & (weights <= max_weight * (1 + 1e-5)))
+
+
+@both_kinds
+@fast
 @given(advantages_strategy, st.floats(0, 100))
-def test_advantage_weights_increase_with_the_advantage(advantages, eta):
-    assert np.all(np.diff(weigh(np.sort(advantages), eta=eta)) >= 0)
+def test_advantage_weights_increase_with_the_advantage(truncate, advantages, eta):
+    assert np.all(np.diff(weigh(np.sort(advantages), eta=eta, truncate=truncate)) >= 0)
 
 
+@both_kinds
 @fast
 @given(advantages_strategy.filter(lambda a: np.std(a) > 0.1), st.floats(1, 1e3), st.floats(0, 3))
-def test_advantage_weights_ignore_the_scale_of_rewards(advantages, scale, eta):
-    np.testing.assert_allclose(weigh(np.float32(scale) * advantages, eta=eta), weigh(advantages, eta=eta), rtol=1e-3)
+def test_advantage_weights_ignore_the_scale_of_rewards(truncate, advantages, scale, eta):
+    first, second = (weigh(np.float32(c) * advantages, eta=eta, truncate=truncate) for c in (1.0, scale))
+    np.testing.assert_allclose(first, second, rtol=1e-3)
 
 
+@both_kinds
 @fast
 @given(advantages_strategy)
-def test_advantage_weights_with_eta_0_are_ones(advantages):
-    np.testing.assert_array_equal(weigh(advantages, eta=0.0), np.ones(16))
+def test_advantage_weights_with_eta_0_are_ones(truncate, advantages):
+    np.testing.assert_array_equal(weigh(advantages, eta=0.0, truncate=truncate), np.ones(16))
 
 
-def test_advantage_weights_are_the_formula():
+def test_truncated_advantage_weights_are_the_formula():
     advantages = np.array([-2.0, 0.0, 1.0, 3.0], np.float32)
     close(losses.advantage_weights(advantages, eta=0.5), np.exp(0.5 * np.maximum(advantages, 0) / advantages.std()))
+
+
+def test_exponential_advantage_weights_are_the_formula():
+    advantages = np.array([-2.0, 0.0, 1.0, 3.0], np.float32)
+    weights = losses.advantage_weights(advantages, eta=0.5, truncate=False)
+    close(weights, np.exp(0.5 * advantages / advantages.std()))
 
 
 def test_advantage_weights_of_huge_advantages_are_the_clip_and_not_infinite():

@@ -92,7 +92,7 @@ def test_d4rls_antmaze_is_read_as_29_numbers_and_8_actions():
 def test_auto_generates_where_the_hub_is_out_of_reach_and_says_so():
     found, said = resolve(POINT)
     assert found.record() == {
-        "id": "gtp_jax/pointmaze/umaze-200-seed0-v0",
+        "id": "gtp_jax/pointmaze/umaze-200-seed0-v1",
         "source": "generated",
         "num_transitions": 200,
     }
@@ -112,7 +112,7 @@ def test_generated_is_generated_although_d4rls_data_are_there(store):
 
 def test_the_id_of_generated_data_means_generated_data():
     """A run that is resumed asks for its data by their id."""
-    assert resolve(POINT, "gtp_jax/pointmaze/umaze-200-seed0-v0")[0].source == "generated"
+    assert resolve(POINT, "gtp_jax/pointmaze/umaze-200-seed0-v1")[0].source == "generated"
 
 
 def test_another_id_of_the_local_store_is_read(store):

@@ -25,6 +25,7 @@ BAD = {
     "ema_decay": [-0.1, 1.1, NAN],
     "eta": [-1.0, NAN, INFINITY, -INFINITY],
     "max_weight": [0.5, NAN, INFINITY],
+    "weights": ["", "softmax"],
     "critic": ["iql", ""],
     "discount": [-0.1, 1.01, NAN],
     "num_step_returns": [0, -1],

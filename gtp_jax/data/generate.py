@@ -34,14 +34,14 @@ _AHEAD = 4  # episodes a worker may be ahead of the writer
 
 
 class Episode(NamedTuple):
-    """One walk of T steps."""
+    """One walk of T steps; each desired_goal is the one that the action taken there walks to."""
 
     observations: dict[str, np.ndarray]  # observation, achieved_goal, desired_goal: (T + 1, ...) float64
     actions: np.ndarray  # (T, A) float32
     rewards: np.ndarray  # (T,) float64, the environment's
     seed: int  # of the environment's reset
     start: Cell
-    goal: Cell
+    goal: Cell  # the first
 
     @property
     def num_transitions(self) -> int:
@@ -78,26 +78,32 @@ class Walker:
     def close(self) -> None:
         self._env.close()
 
-    def _reset(self, rng: np.random.Generator) -> tuple[dict[str, np.ndarray], int, Cell, Cell]:
-        task, maze = self._task, self._env.unwrapped
+    def _draw_goal(self, rng: np.random.Generator, here: Cell) -> Cell | None:
+        goals = [goal for goal in self._task.data_goals if goal != here]
+        return goals[rng.integers(len(goals))] if goals else None
+
+    def _place_goal(self, xy: np.ndarray, observation: dict[str, np.ndarray]) -> None:
+        maze = self._env.unwrapped
+        maze.goal = xy
+        maze.update_target_site_pos()
+        observation["desired_goal"] = xy.copy()
+
+    def __call__(self, index: int) -> Episode:
+        """Walks episode `index` from goal to goal, until the horizon is over or the ant lies on its back.
+
+        Where all data have one goal, the episode ends there. Elsewhere it must go on: a value function bootstraps from
+        the last observation of an episode, and if those were all at goals, nothing would say what they are worth.
+        """
+        task, rng = self._task, np.random.default_rng(np.random.SeedSequence([self._seed, index]))
         start = task.data_starts[rng.integers(len(task.data_starts))]
-        goals = [goal for goal in task.data_goals if goal != start]
-        goal = goals[rng.integers(len(goals))]
+        first_goal = goal = self._draw_goal(rng, start)
         seed = int(rng.integers(2**31))
         observation, _ = self._env.reset(
             seed=seed, options={"reset_cell": np.array(start), "goal_cell": np.array(goal)}
         )
         if len(task.data_goals) == 1:  # a fixed goal is exactly the one of the evaluation
-            maze.goal = task.cell_centre(goal)
-            maze.update_target_site_pos()
-            observation["desired_goal"] = maze.goal.copy()
-        return observation, seed, start, goal
-
-    def __call__(self, index: int) -> Episode:
-        """Walks episode `index`: until the goal is reached, the horizon is over or the ant lies on its back."""
-        rng = np.random.default_rng(np.random.SeedSequence([self._seed, index]))
-        observation, seed, start, goal = self._reset(rng)
-        waypoints, target, fallen = planner.plan(self._task, start, goal, observation["desired_goal"]), 0, 0
+            self._place_goal(task.cell_centre(goal), observation)
+        waypoints, target, fallen = planner.plan(task, start, goal, observation["desired_goal"]), 0, 0
         self._controller.reset()
         observations, actions, rewards, over = [observation], [], [], False
         while not over:
@@ -109,11 +115,18 @@ class Walker:
             observation, reward, _, truncated, info = self._env.step(actions[-1])
             observations.append(observation)
             rewards.append(reward)
-            upright = not self._task.is_ant or controllers.is_upright(observation["observation"])
+            upright = not task.is_ant or controllers.is_upright(observation["observation"])
             fallen = 0 if upright else fallen + 1
-            over = info["success"] or truncated or fallen > MAX_FALLEN_STEPS
+            over = truncated or fallen > MAX_FALLEN_STEPS
+            if info["success"]:
+                here, goal = goal, self._draw_goal(rng, goal)
+                if goal is None:
+                    break
+                offset = POSITION_NOISE * task.cell_size * rng.uniform(-1.0, 1.0, 2)
+                self._place_goal(task.cell_centre(goal) + offset, observation)
+                waypoints, target = planner.plan(task, here, goal, observation["desired_goal"]), 0
         columns = {name: np.stack([step[name] for step in observations]) for name in observation}
-        return Episode(columns, np.stack(actions), np.array(rewards, np.float64), seed, start, goal)
+        return Episode(columns, np.stack(actions), np.array(rewards, np.float64), seed, start, first_goal)
 
 
 # ------------------------------------------------------------------------------------------------- many episodes
@@ -185,7 +198,7 @@ def _first_transitions(walks: Iterator[Episode], num_transitions: int) -> Iterat
 
 def dataset_id(task: MazeTask, num_transitions: int, seed: int) -> str:
     """Minari's name for the data set, which fixes what is in it."""
-    return f"gtp_jax/{task.name}-{num_transitions}-seed{seed}-v0"
+    return f"gtp_jax/{task.name}-{num_transitions}-seed{seed}-v1"
 
 
 def _description(task: MazeTask, num_transitions: int, seed: int) -> str:
