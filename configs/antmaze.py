@@ -22,9 +22,7 @@ def get_config(variant: str = "umaze"):
         config.num_steps = 30_000
         config.eval.interval = 15_000
     else:
-        # Few of the walks lead to the goal, and from the start it is 300 to 800 steps away.
-        config.agent.discount = 0.998
-        config.agent.num_step_returns = 100
+        config.preset = "long_horizon"  # from the start to the goal it is 300 to 800 steps
         config.generate.num_transitions = 500_000
         config.num_steps = 60_000
         config.eval.interval = 20_000

@@ -81,17 +81,7 @@ def main(stack: contextlib.ExitStack) -> None:
     act = population.actor(action_dim=evaluator.action_dim, config=agent_config, mesh=mesh)
     print(f"{len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
-    on_host = jax.device_get(states)
-    entries = [
-        results.member_entry(
-            member,
-            jax.tree.map(lambda x, i=i: x[i], on_host),
-            eta=agent_config.eta,
-            dataset=progress["datasets"][member.task],
-            scores={},
-        )
-        for i, member in enumerate(members)
-    ]
+    scores = {}
     for k in map(int, SAMPLING_STEPS.value):
         steps = []
 
@@ -101,8 +91,10 @@ def main(stack: contextlib.ExitStack) -> None:
             return act(states, obs, t, num_steps=k)
 
         played = evaluator(recorded_act, f"evaluation, K={k}")
-        for entry, task, episodes in zip(entries, evaluator.tasks, played, strict=True):
-            entry["eval"][str(k)] = summarize(task, episodes)
+        scores[k] = [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
+    entries = results.member_entries(
+        members, states, eta=agent_config.eta, datasets=progress["datasets"], scores=scores
+    )
     content = {"step": checkpoints.latest_step, **results.provenance(mesh.size), "members": entries}
     results.write_json(workdir / "evaluation.json", content)
     if PICTURES.value:

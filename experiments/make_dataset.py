@@ -40,7 +40,7 @@ def summary(task: MazeTask, name: str) -> str:
     )
 
 
-def main(stack: contextlib.ExitStack, task_name: str) -> None:
+def main(_: contextlib.ExitStack, task_name: str) -> None:
     try:
         task = get(task_name)
         name = generate.dataset_id(task, _NUM_TRANSITIONS.value, _SEED.value)

@@ -195,17 +195,9 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- results
     scores = {k: evaluate(k) for k in config.eval.sampling_steps}
-    on_host = jax.device_get(states)
-    entries = [
-        results.member_entry(
-            member,
-            jax.tree.map(lambda x, i=i: x[i], on_host),
-            eta=agent_config.eta,
-            dataset=progress["datasets"][member.task],
-            scores={str(k): scores[k][i] for k in config.eval.sampling_steps},
-        )
-        for i, member in enumerate(members)
-    ]
+    entries = results.member_entries(
+        members, states, eta=agent_config.eta, datasets=progress["datasets"], scores=scores
+    )
     timing["total_s"] = before + time.perf_counter() - started
     updates = len(members) * config.num_steps
     results.write_json(

@@ -7,6 +7,7 @@ walls; a maze is walked with the help of a planner (`gtp_jax.data.planner`). The
 `gtp_jax.data.controllers`, where the shipped weights run in NumPy.
 """
 
+import contextlib
 import os
 import pathlib
 from typing import Any, NamedTuple
@@ -17,10 +18,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 from gymnasium.envs.mujoco.ant_v4 import AntEnv
 from tqdm import tqdm
 
+from experiments import cli
 from gtp_jax.data import controllers
 
 _OUT = flags.DEFINE_string("out", str(controllers.ANT_WEIGHTS), "File of the trained weights.")
@@ -295,7 +297,7 @@ def save(path: str, actor_params) -> None:
     os.replace(partial, path)
 
 
-def main(_) -> None:
+def main(_: contextlib.ExitStack) -> None:
     # ------------------------------------------------------------------ set-up
     rng = np.random.default_rng(_SEED.value)
     rollout = Rollout(_SEED.value)
@@ -339,4 +341,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    cli.run(main)

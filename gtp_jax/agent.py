@@ -168,14 +168,14 @@ def update(
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
         weights = losses.advantage_weights(
-            advantage, eta=config.eta, max_weight=config.max_weight, truncate=config.weights == "truncated"
+            advantage, eta=config.eta, max_weight=config.max_weight, truncate=config.truncate_weights
         )
         metrics |= {
             "critic_loss": loss,
             "q_mean": jnp.mean(q),
             "advantage_std": jnp.std(advantage),
             "weight_mean": jnp.mean(weights),
-            "weight_ess": jnp.mean(weights) ** 2 / jnp.mean(weights**2),  # the share of the batch that counts
+            "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),  # share of the batch that counts
         }
 
     def actor_loss(actor):

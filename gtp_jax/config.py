@@ -20,7 +20,7 @@ def base() -> ml_collections.ConfigDict:
     config.num_seeds = 4  # members per task: seed, seed + 1, ...
     config.num_steps = 20_000  # updates per member
     config.batch_size = 256
-    config.preset = "default"  # default | paper: what agent fields left at None mean
+    config.preset = "default"  # name in gtp_jax.presets.PRESETS: what agent fields left at None mean
 
     config.dataset = "auto"  # auto (D4RL's data, or generated ones) | generated | a Minari data set's id
     config.generate = ml_collections.ConfigDict()  # of generated data

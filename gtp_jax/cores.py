@@ -4,5 +4,5 @@ import os
 
 
 def available_cores() -> int:
-    """Cores this process may use; in a container or under SLURM they can be fewer than the machine has."""
+    """Cores this process may use; under SLURM or in a cpuset they can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -37,7 +37,8 @@ class Evaluator:
         self.observation_dim = self._envs[0][0].observation_space.shape[0]
         self.action_dim = self._envs[0][0].action_space.shape[0]
         # MuJoCo steps outside the interpreter's lock, so threads keep the cores busy without copies of anything.
-        self._threads = concurrent.futures.ThreadPoolExecutor(available_cores())
+        self._num_threads = available_cores()
+        self._threads = concurrent.futures.ThreadPoolExecutor(self._num_threads)
 
     def __call__(self, act: Callable[[np.ndarray, int], np.ndarray], description: str = "evaluation") -> list[Episodes]:
         """Plays one episode in every environment, with a progress bar.
@@ -65,8 +66,8 @@ class Evaluator:
         time = 0
         bar = tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0)
         while running:
-            actions = np.nan_to_num(act(observations, time))  # NaN, of a diverged member, would upset MuJoCo
-            blocks = [running[i :: available_cores()] for i in range(available_cores())]
+            actions = np.nan_to_num(act(observations, time))  # of NaN MuJoCo would write a file of warnings
+            blocks = [running[i :: self._num_threads] for i in range(self._num_threads)]
             alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
             still = [index for block in alive for index in block]
             bar.update(len(running) - len(still))

@@ -153,15 +153,16 @@ def advantage_weights(
     truncate: bool = True,
     eps: float = 1e-6,
 ) -> jax.Array:
-    """w = min( exp( eta A / (std(A) + eps) ), max_weight ): (B,) -> (B,), behind a stop-gradient.
+    """w = min( exp( eta max(0, A) / (std(A) + eps) ), max_weight ): (B,) -> (B,), behind a stop-gradient.
 
     From the KL-regularised optimum pi* ~ pi_BC exp(eta A) (GTP, section 4). The clip acts on the exponent, so nothing
     overflows. eta = 0 gives ones.
 
     Args:
         advantages: (B,).
-        truncate: the paper's max(0, A) in place of A: no weight is below 1. It suits advantages over the mean of the
-            policy. Over an upper expectile nearly all of them are negative, and truncation makes them all alike.
+        truncate: False puts A in the place of max(0, A): weights lie in [0, max_weight] and no longer in
+            [1, max_weight]. Truncation suits advantages over the mean of the policy. Over an upper expectile most are
+            negative, and with weight 1 for all of these the worst action counts like the merely average one.
     """
     chex.assert_rank(advantages, 1)
     exponent = eta * (jnp.maximum(advantages, 0.0) if truncate else advantages) / (jnp.std(advantages) + eps)

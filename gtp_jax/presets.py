@@ -30,8 +30,10 @@ class AgentConfig:
     ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
 
     # value guidance
+    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler slope
+    # bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
     eta: float = 10.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
-    weights: str = "exponential"  # exponential, exp(eta A / std) | truncated, exp(eta max(0, A) / std), the paper's
+    truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
     max_weight: float = 5.0  # upper clip of the weights
     critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
     discount: float = 0.99  # gamma
@@ -52,7 +54,6 @@ class AgentConfig:
             "time_weight": ("inverse_gap", "uniform"),
             "target": ("online", "ema"),
             "critic": ("expectile", "td"),
-            "weights": ("exponential", "truncated"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -85,7 +86,11 @@ class AgentConfig:
 
 PRESETS: dict[str, AgentConfig] = {
     "default": AgentConfig(),
-    # The published schedule, losses and critic: noise up to 80, squared error, uniform weight, EMA target, TD critic.
+    # For goals many hundreds of steps away, where 0.99 per step leaves nothing of a reward. What the critic bootstraps
+    # from is 100 steps off, for within fewer steps good and bad actions hardly part.
+    "long_horizon": AgentConfig(discount=0.998, num_step_returns=100),
+    # The published schedule, losses, weights and critic: noise up to 80, squared error, uniform weight in time, EMA
+    # target, truncated advantages, TD critic.
     # LayerNorm in the critic, gradient clipping and the cosine decay are ours, as in `default`.
     "paper": AgentConfig(
         critic_hidden_dims=(256, 256, 256),
@@ -95,7 +100,7 @@ PRESETS: dict[str, AgentConfig] = {
         target="ema",
         learning_rate=3e-4,
         eta=1.0,
-        weights="truncated",
+        truncate_weights=True,
         max_weight=100.0,
         critic="td",
         num_step_returns=1,

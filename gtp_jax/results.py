@@ -41,24 +41,32 @@ def write_json(path: pathlib.Path, content) -> None:
     os.replace(file.name, path)
 
 
-def member_entry(member: Member, state: AgentState, *, eta: float, dataset: dict, scores: dict[str, dict]) -> dict:
-    """The entry of results.json for one member.
+def member_entries(
+    members: Sequence[Member], states: AgentState, *, eta: float, datasets: dict[str, dict], scores: dict[int, list]
+) -> list[dict]:
+    """The `members` of results.json.
 
     Args:
-        state: the member's own, not stacked.
-        dataset: `minari_source.Dataset.record` of its data.
-        scores: `evaluation.summarize` by K.
+        states: stacked, one row a member.
+        datasets: `minari_source.Dataset.record` of each task.
+        scores: for each K the `evaluation.summarize` of each member.
     """
-    params = {"actor": state.actor_ema, "critic": state.critic}
-    return {
-        "task": member.task,
-        "seed": member.seed,
-        "hparams": {"eta": eta},
-        "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
-        "params_digest": params_digest(params),
-        "dataset": dataset,
-        "eval": scores,
-    }
+    entries = []
+    stacked = jax.device_get({"actor": states.actor_ema, "critic": states.critic})
+    for i, member in enumerate(members):
+        params = jax.tree.map(lambda x, i=i: x[i], stacked)
+        entries.append(
+            {
+                "task": member.task,
+                "seed": member.seed,
+                "hparams": {"eta": eta},
+                "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
+                "params_digest": params_digest(params),
+                "dataset": datasets[member.task],
+                "eval": {str(k): each[i] for k, each in scores.items()},
+            }
+        )
+    return entries
 
 
 def provenance(num_devices: int) -> dict:

@@ -12,12 +12,17 @@ import jax
 import minari
 import numpy as np
 import pytest
+from hypothesis import settings
 from minari.data_collector import EpisodeBuffer
 
 jax.config.update("jax_num_cpu_devices", 2)  # before JAX first looks at its devices
 # Most of the time goes into compiling: what one run has compiled, the next one reads.
 jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "xla"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+# Compiling takes longer than hypothesis allows an example, and a busy machine longer still.
+settings.register_profile("gtp_jax", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("gtp_jax")
 
 
 @pytest.fixture

@@ -143,6 +143,26 @@ def test_the_network_behind_the_target_is_the_configured_one(target):
     assert np.isnan(loss) == (target == "ema")
 
 
+def metrics_of_guided_update(**choices):
+    """Of a critic that knows the bandit's rewards, on its data: half the advantages are above 0."""
+    run = bandit("expectile")
+    config = dataclasses.replace(run.config, **choices)
+    batch = jax.tree.map(jnp.float32, bandit_data())
+    return agent.update(run.trained, KEY, batch, config=config, num_steps=NUM_STEPS)[1]
+
+
+@pytest.mark.parametrize("truncate", [True, False])
+def test_the_weights_are_truncated_if_so_configured(truncate):
+    """With a clip at 1, all are 1 if truncated, while below the value of the state they are nearly 0 if not."""
+    weight = metrics_of_guided_update(truncate_weights=truncate, max_weight=1.0)["weight_mean"]
+    np.testing.assert_allclose(weight, 1.0 if truncate else 0.5, atol=0.1)
+
+
+def test_the_weights_are_clipped_where_configured():
+    two, four = (metrics_of_guided_update(max_weight=clip)["weight_mean"] for clip in (2.0, 4.0))
+    np.testing.assert_allclose(four, 2 * two, rtol=0.05)
+
+
 def test_the_flow_loss_counts_by_its_coefficient():
     metrics = metrics_of_first_update(flow_coef=0.25)
     np.testing.assert_allclose(

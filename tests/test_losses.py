@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gaussian import MEAN, STD, denoiser, exact_phi
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -251,19 +251,16 @@ def test_gtp_loss_under_scan_takes_another_number_of_intervals_each_step():
 # ---------------------------------------------------------------- guidance
 
 advantages_strategy = arrays(np.float32, 16, elements=st.floats(-1e3, 1e3, width=32))
-fast = settings(deadline=None, derandomize=True, max_examples=60)
 weigh = jax.jit(losses.advantage_weights, static_argnames="truncate")
 both_kinds = pytest.mark.parametrize("truncate", [True, False], ids=["truncated", "exponential"])
 
 
-@fast
 @given(advantages_strategy, st.floats(0, 100), st.floats(1, 1000))
 def test_truncated_advantage_weights_lie_between_1_and_the_clip(advantages, eta, max_weight):
     weights = weigh(advantages, eta=eta, max_weight=max_weight)
     assert np.all((weights >= 1) & (weights <= max_weight * (1 + 1e-5)))
 
 
-@fast
 @given(advantages_strategy, st.floats(0, 100), st.floats(1, 1000))
 def test_exponential_advantage_weights_lie_between_0_and_the_clip(advantages, eta, max_weight):
     weights = weigh(advantages, eta=eta, max_weight=max_weight, truncate=False)
@@ -271,22 +268,23 @@ def test_exponential_advantage_weights_lie_between_0_and_the_clip(advantages, et
 
 
 @both_kinds
-@fast
 @given(advantages_strategy, st.floats(0, 100))
 def test_advantage_weights_increase_with_the_advantage(truncate, advantages, eta):
     assert np.all(np.diff(weigh(np.sort(advantages), eta=eta, truncate=truncate)) >= 0)
 
 
 @both_kinds
-@fast
-@given(advantages_strategy.filter(lambda a: np.std(a) > 0.1), st.floats(1, 1e3), st.floats(0, 3))
+@given(
+    advantages_strategy.filter(lambda a: np.std(a) > 0.1 + 0.1 * np.abs(a).max()),  # or rounding decides the std
+    st.floats(1, 1e3),
+    st.floats(0, 3),
+)
 def test_advantage_weights_ignore_the_scale_of_rewards(truncate, advantages, scale, eta):
     first, second = (weigh(np.float32(c) * advantages, eta=eta, truncate=truncate) for c in (1.0, scale))
     np.testing.assert_allclose(first, second, rtol=1e-3)
 
 
 @both_kinds
-@fast
 @given(advantages_strategy)
 def test_advantage_weights_with_eta_0_are_ones(truncate, advantages):
     np.testing.assert_array_equal(weigh(advantages, eta=0.0, truncate=truncate), np.ones(16))
@@ -303,19 +301,23 @@ def test_exponential_advantage_weights_are_the_formula():
     close(weights, np.exp(0.5 * advantages / advantages.std()))
 
 
-def test_advantage_weights_of_huge_advantages_are_the_clip_and_not_infinite():
-    weights = losses.advantage_weights(np.array([-1e18, 0.0, 1e18], np.float32), eta=1e6, max_weight=100.0)
-    close(weights, [1.0, 1.0, 100.0])
+@pytest.mark.parametrize("truncate, least", [(True, 1.0), (False, 0.0)], ids=["truncated", "exponential"])
+def test_advantage_weights_of_huge_advantages_are_the_clip_and_not_infinite(truncate, least):
+    advantages = np.array([-1e18, 0.0, 1e18], np.float32)
+    close(weigh(advantages, eta=1e6, max_weight=100.0, truncate=truncate), [least, 1.0, 100.0])
 
 
+@both_kinds
 @pytest.mark.parametrize("constant", [-5.0, 0.0, 1e-20, 5.0])
-def test_advantage_weights_of_constant_advantages_are_numbers(constant):
-    assert np.all(np.isfinite(losses.advantage_weights(np.full(4, constant, np.float32), eta=3.0)))
+def test_advantage_weights_of_constant_advantages_are_numbers(constant, truncate):
+    assert np.all(np.isfinite(weigh(np.full(4, constant, np.float32), eta=3.0, truncate=truncate)))
 
 
-def test_no_gradient_reaches_the_advantages():
+@both_kinds
+def test_no_gradient_reaches_the_advantages(truncate):
     advantages = jnp.arange(4.0)
-    np.testing.assert_array_equal(gradient(lambda a: losses.advantage_weights(a, eta=1.0), advantages), np.zeros(4))
+    derivative = gradient(lambda a: losses.advantage_weights(a, eta=1.0, truncate=truncate), advantages)
+    np.testing.assert_array_equal(derivative, np.zeros(4))
 
 
 # ---------------------------------------------------------------- critics

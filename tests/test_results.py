@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtp_jax import results
+from gtp_jax.agent import AgentState
+from gtp_jax.population import Member
 
 
 def params():
@@ -99,6 +101,31 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path):
         results.write_json(tmp_path / "results.json", {"array": np.zeros(3)})
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
     assert json.loads((tmp_path / "results.json").read_text()) == "old"
+
+
+# ------------------------------------------------------------------------------------------------- entries
+
+
+def entries_of(weights):
+    """Of members that have these weights and are otherwise empty."""
+    empty = AgentState(*[None] * len(AgentState._fields))
+    members = [Member("pointmaze/umaze", seed) for seed in range(len(weights))]
+    scores = {5: [{"success_rate": 0.1 * seed} for seed in range(len(weights))]}
+    states = empty._replace(actor_ema={"kernel": jnp.asarray(weights)})
+    return results.member_entries(members, states, eta=1.0, datasets={"pointmaze/umaze": {}}, scores=scores)
+
+
+def test_an_entry_has_the_scores_and_the_digest_of_its_own_member():
+    first, second = entries_of(np.float32([[1.0, 2.0], [3.0, 4.0]]))
+    assert (first["seed"], first["eval"]["5"]["success_rate"]) == (0, 0.0)
+    assert (second["seed"], second["eval"]["5"]["success_rate"]) == (1, 0.1)
+    alone = results.params_digest({"actor": {"kernel": np.float32([3.0, 4.0])}, "critic": None})
+    assert second["params_digest"] == alone != first["params_digest"]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_member_whose_weights_are_not_finite_has_diverged_and_others_have_not(bad):
+    assert [entry["diverged"] for entry in entries_of(np.float32([[1.0, 2.0], [3.0, bad]]))] == [False, True]
 
 
 # ------------------------------------------------------------------------------------------------- the table

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gtp_jax import schedules
@@ -93,14 +93,12 @@ def test_bad_bounds_raise(bad):
 # ---------------------------------------------------------------- drawing times
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
 @given(seed=st.integers(0, 2**31 - 1), num_intervals=st.integers(1, 1280))
 def test_drawn_times_are_ordered(seed, num_intervals):
     t, u, tau = draw(jax.random.key(seed), 64, SCHEDULE, num_intervals)
     assert np.all((t > u) & (u >= tau) & (tau >= 0))
 
 
-@settings(deadline=None, derandomize=True, max_examples=30)
 @given(seed=st.integers(0, 2**31 - 1), num_intervals=st.integers(1, 1280))
 def test_drawn_t_and_u_are_neighbours_and_tau_is_on_the_grid_or_0(seed, num_intervals):
     levels = np.concatenate([[0.0], karras_grid(num_intervals)])

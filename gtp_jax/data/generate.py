@@ -1,7 +1,8 @@
 """Makes Minari data sets of maze navigation without a download: a controller walks along planned paths, with noise.
 
-The data stand in for D4RL's when Minari's hub cannot be reached. They have the same environments, observations,
-rewards and layout, but they are not D4RL's data. Workers import this module, so nothing here may import jax.
+The data stand in for D4RL's when Minari's hub cannot be reached. They have the same environments, observations and
+layout, but they are not D4RL's data. Where a task has many goals, a reached one gives way to the next within the
+episode, as with Gymnasium-Robotics' `reset_target`. Workers import this module, so nothing here may import jax.
 """
 
 import collections
@@ -34,14 +35,14 @@ _AHEAD = 4  # episodes a worker may be ahead of the writer
 
 
 class Episode(NamedTuple):
-    """One walk of T steps; each desired_goal is the one that the action taken there walks to."""
+    """One walk of T steps."""
 
     observations: dict[str, np.ndarray]  # observation, achieved_goal, desired_goal: (T + 1, ...) float64
     actions: np.ndarray  # (T, A) float32
     rewards: np.ndarray  # (T,) float64, the environment's
     seed: int  # of the environment's reset
     start: Cell
-    goal: Cell  # the first
+    first_goal: Cell
 
     @property
     def num_transitions(self) -> int:
@@ -82,11 +83,9 @@ class Walker:
         goals = [goal for goal in self._task.data_goals if goal != here]
         return goals[rng.integers(len(goals))] if goals else None
 
-    def _place_goal(self, xy: np.ndarray, observation: dict[str, np.ndarray]) -> None:
-        maze = self._env.unwrapped
-        maze.goal = xy
-        maze.update_target_site_pos()
-        observation["desired_goal"] = xy.copy()
+    def _place_goal(self, xy: np.ndarray) -> None:
+        self._env.unwrapped.goal = xy
+        self._env.unwrapped.update_target_site_pos()
 
     def __call__(self, index: int) -> Episode:
         """Walks episode `index` from goal to goal, until the horizon is over or the ant lies on its back.
@@ -102,7 +101,8 @@ class Walker:
             seed=seed, options={"reset_cell": np.array(start), "goal_cell": np.array(goal)}
         )
         if len(task.data_goals) == 1:  # a fixed goal is exactly the one of the evaluation
-            self._place_goal(task.cell_centre(goal), observation)
+            observation["desired_goal"] = task.cell_centre(goal)
+            self._place_goal(task.cell_centre(goal))
         waypoints, target, fallen = planner.plan(task, start, goal, observation["desired_goal"]), 0, 0
         self._controller.reset()
         observations, actions, rewards, over = [observation], [], [], False
@@ -122,9 +122,9 @@ class Walker:
                 here, goal = goal, self._draw_goal(rng, goal)
                 if goal is None:
                     break
-                offset = POSITION_NOISE * task.cell_size * rng.uniform(-1.0, 1.0, 2)
-                self._place_goal(task.cell_centre(goal) + offset, observation)
-                waypoints, target = planner.plan(task, here, goal, observation["desired_goal"]), 0
+                goal_xy = task.cell_centre(goal) + POSITION_NOISE * task.cell_size * rng.uniform(-1.0, 1.0, 2)
+                self._place_goal(goal_xy)
+                waypoints, target = planner.plan(task, here, goal, goal_xy), 0
         columns = {name: np.stack([step[name] for step in observations]) for name in observation}
         return Episode(columns, np.stack(actions), np.array(rewards, np.float64), seed, start, first_goal)
 
@@ -255,7 +255,7 @@ def generate(
             bar.update(steps)
             yield EpisodeBuffer(
                 seed=episode.seed,
-                options={"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.goal)},
+                options={"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.first_goal)},
                 observations=episode.observations,
                 actions=episode.actions,
                 rewards=episode.rewards,

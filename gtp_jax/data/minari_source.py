@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
 import minari
@@ -128,6 +129,8 @@ def resolve(task: MazeTask, dataset: str, *, discount: float, num_transitions: i
                 generate.generate(task, num_transitions, seed)
             except OSError as error:
                 raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
+            except BrokenProcessPool as error:
+                raise UserError(f"{stand_in} was not made; a process that worked at it was killed") from error
         return Dataset(stand_in, "generated", load(task, stand_in, discount))
     dataset_id = task.minari_id if dataset == "auto" else dataset
     source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
