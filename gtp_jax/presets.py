@@ -30,8 +30,8 @@ class AgentConfig:
     ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
 
     # value guidance
-    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler slope
-    # bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
+    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler
+    # slope bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
     eta: float = 10.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
     truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
     max_weight: float = 5.0  # upper clip of the weights
