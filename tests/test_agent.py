@@ -267,11 +267,9 @@ def test_acting_depends_on_the_key():
     assert np.mean(act(run.trained, obs, run.config) != act(run.trained, obs, run.config, jax.random.key(1))) > 0.9
 
 
-def test_the_best_of_several_candidates_has_a_higher_value():
+def test_the_best_of_several_candidates_is_of_the_rewarded_mode():
+    """Where the actor only clones."""
     run = bandit("expectile")
-    obs = jnp.zeros((512, 1))
-    one, best = (act(run.trained, obs, dataclasses.replace(run.config, num_candidates=n)) for n in (1, 8))
-    q_one, q_best = (
-        jnp.min(agent.q_values(run.config, run.trained.critic_target, obs, a), axis=0) for a in (one, best)
-    )
-    assert np.mean(q_best) > np.mean(q_one) + 0.05
+    state = run.trained._replace(actor_ema=bandit("cloning").trained.actor_ema)
+    best = act(state, jnp.zeros((512, 1)), dataclasses.replace(run.config, num_candidates=8))
+    assert np.mean(best > 0) > 0.95

@@ -137,7 +137,7 @@ def test_a_setting_that_is_not_finite_is_refused(name, value):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("preset=best", "preset = 'best' must be one of default, paper"),
+        ("preset=best", "preset = 'best' must be one of default, long_horizon, paper"),
         ("tasks=('antmaze/giant',)", "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
         ("tasks=()", "tasks = () must name at least one"),
         ("tasks=('pointmaze/umaze','pointmaze/umaze')", "and none twice"),
