@@ -6,7 +6,7 @@ VARIANT is umaze (the default), umaze-diverse, medium-play, medium-diverse, larg
 On generated data and two cores, success at K = 5 over 4 seeds of 50 episodes:
 
     umaze           0.955 [0.917, 0.976] in 12 minutes
-    umaze-diverse   0.345 [0.283, 0.413] in 44 minutes, and 0.055 [0.031, 0.096] with --config.agent.eta=0.0
+    umaze-diverse   0.345 [0.283, 0.413] in 44 minutes and 6 for the data; cloning (agent.eta=0.0) 0.055 [0.031, 0.096]
 
 The other variants were not measured yet; `all` trains six times as many members.
 """
