@@ -86,8 +86,8 @@ class AgentConfig:
 
 PRESETS: dict[str, AgentConfig] = {
     "default": AgentConfig(),
-    # For goals many hundreds of steps away, where 0.99 per step leaves nothing of a reward. What the critic bootstraps
-    # from is 100 steps off, for within fewer steps good and bad actions hardly part.
+    # For goals hundreds of steps away, where 0.99 per step leaves nothing of a reward. On antmaze/umaze-diverse returns
+    # of 100 steps reached more than those of 50 (0.34 and 0.24 of 50 and 25 episodes, one seed each).
     "long_horizon": AgentConfig(discount=0.998, num_step_returns=100),
     # The published schedule, losses, weights and critic: noise up to 80, squared error, uniform weight in time, EMA
     # target, truncated advantages, TD critic.
