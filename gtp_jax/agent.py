@@ -1,11 +1,12 @@
 """One agent: its state, one update on one batch, and acting. Pure functions, ready for vmap and scan.
 
-The actor is a solution map trained by advantage-weighted `losses.gtp_loss`; the critic is either the paper's
-(TD with K-step samples of the EMA actor) or an expectile critic that never samples. With eta = 0 there is no critic:
-its fields are None and cost nothing.
+The actor is a solution map trained by one of `objectives.OBJECTIVES`, guided by advantage weights or by a linear Q
+term; the critic is either the paper's (TD with K-step samples of the EMA actor) or an expectile critic that never
+samples. With eta = 0, and one action a decision, there is no critic: its fields are None and cost nothing.
 """
 
 import functools
+import inspect
 from typing import NamedTuple
 
 import chex
@@ -14,7 +15,8 @@ import jax.numpy as jnp
 import optax
 
 from gtp_jax import losses, networks, sampling, schedules, solution_map
-from gtp_jax.presets import AgentConfig
+from gtp_jax.agent_config import AgentConfig
+from gtp_jax.objectives import OBJECTIVES
 
 Params = chex.ArrayTree
 
@@ -45,6 +47,8 @@ class AgentState(NamedTuple):
 
 
 def schedule_of(config: AgentConfig) -> schedules.Schedule:
+    if config.spacing == "linear":
+        return schedules.linear(config.sigma_min, config.sigma_max)
     return schedules.karras(config.sigma_min, config.sigma_max, config.rho)
 
 
@@ -110,16 +114,23 @@ def init(
 
 def _sample(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, dim: int, num_steps: int):
     """Clipped K-step actions (B, D) at normalised observations (B, O)."""
-    phi = phi_of(config, actor, obs)
-    shape = (obs.shape[0], dim)
-    return jnp.clip(sampling.sample(phi, key, shape, schedule=schedule_of(config), num_steps=num_steps), -1.0, 1.0)
+    step = sampling.STEPS[OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler]
+    shape, schedule = (obs.shape[0], dim), schedule_of(config)
+    actions = sampling.sample(phi_of(config, actor, obs), key, shape, schedule=schedule, num_steps=num_steps, step=step)
+    return jnp.clip(actions, -1.0, 1.0)
 
 
 def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
-    """Twin Q on K-step actions of the EMA actor; A = Q(s, a) - Q(s, a_pi), a_pi ~ actor (GTP, section 4)."""
-    obs = jnp.concatenate([batch.next_obs, batch.obs])
+    """Twin Q on K-step actions of the EMA actor; A = Q(s, a) - Q(s, a_pi), a_pi ~ actor (GTP, section 4).
+
+    Of several actions at the next state each Q takes its best: the max-Q backup of Kumar et al. (2020), arXiv
+    2006.04779, as in Diffusion-QL.
+    """
+    size, samples = len(batch.reward), config.backup_samples
+    obs = jnp.concatenate([jnp.tile(batch.next_obs, (samples, 1)), batch.obs])
     sampled = _sample(config, state.actor_ema, key, obs, batch.action.shape[-1], config.target_sampling_steps)
-    next_values, values = jnp.split(q_values(config, state.critic_target, obs, sampled), 2, axis=1)
+    values = q_values(config, state.critic_target, obs, sampled).reshape(-1, samples + 1, size)
+    next_values, values = jnp.max(values[:, :samples], axis=1), values[:, samples]
     target = losses.td_target(batch.reward, batch.discount, next_values)
     q = q_values(config, critic, batch.obs, batch.action)
     q_target = q_values(config, state.critic_target, batch.obs, batch.action)
@@ -141,6 +152,22 @@ def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, ke
 _CRITICS = {"td": _td_critic, "expectile": _expectile_critic}
 _TIME_WEIGHTS = {"uniform": losses.uniform_weight, "inverse_gap": losses.inverse_gap_weight}
 _DISTANCES = {"squared": losses.squared_error, "pseudo_huber": losses.pseudo_huber}
+_SOLVERS = {"euler": solution_map.euler_step, "heun": solution_map.heun_step}
+
+
+def _objective(config: AgentConfig):
+    """The loss of the configured objective, with those of the agent's settings that it names."""
+    loss = OBJECTIVES[config.objective].loss
+    settings = {
+        "consistency_coef": config.consistency_coef,
+        "flow_coef": config.flow_coef,
+        "distance": _DISTANCES[config.distance],
+        "time_weight": _TIME_WEIGHTS[config.time_weight],
+        "solver": _SOLVERS[config.solver],
+        "solver_steps": config.solver_steps,
+    }
+    accepted = inspect.signature(loss).parameters
+    return functools.partial(loss, **{name: value for name, value in settings.items() if name in accepted})
 
 
 def update(
@@ -156,7 +183,7 @@ def update(
     Returns:
         the next state, and scalar metrics.
     """
-    key_critic, key_actor = jax.random.split(key)
+    key_critic, key_actor, key_q = jax.random.split(key, 3)
     actor_optimizer, critic_optimizer = _optimizers(config, num_steps)
     critic, critic_target, critic_opt = state.critic, state.critic_target, state.critic_opt
     weights, metrics = None, {}
@@ -167,19 +194,23 @@ def update(
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
+        metrics |= {"critic_loss": loss, "q_mean": jnp.mean(q), "advantage_std": jnp.std(advantage)}
+    if config.eta != 0 and config.guidance == "weights":
         weights = losses.advantage_weights(
             advantage, eta=config.eta, max_weight=config.max_weight, truncate=config.truncate_weights
         )
         metrics |= {
-            "critic_loss": loss,
-            "q_mean": jnp.mean(q),
-            "advantage_std": jnp.std(advantage),
             "weight_mean": jnp.mean(weights),
             "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),  # share of the batch that counts
         }
 
+    def q_term(actor):
+        dim, steps = batch.action.shape[-1], config.target_sampling_steps
+        sampled = _sample(config, actor, key_q, batch.obs, dim, steps)
+        return losses.linear_q_loss(q_values(config, critic, batch.obs, sampled))
+
     def actor_loss(actor):
-        return losses.gtp_loss(
+        loss, parts = _objective(config)(
             phi_of(config, actor, batch.obs),
             phi_of(config, actor if config.target == "online" else state.actor_ema, batch.obs),
             key_actor,
@@ -189,16 +220,17 @@ def update(
                 state.step, num_steps, config.min_intervals, config.max_intervals
             ),
             weights=weights,
-            flow_coef=config.flow_coef,
-            distance=_DISTANCES[config.distance],
-            time_weight=_TIME_WEIGHTS[config.time_weight],
         )
+        parts = {f"{name}_loss": value for name, value in parts._asdict().items()}
+        if config.eta != 0 and config.guidance == "q":
+            parts["q_loss"] = q_term(actor)
+            loss += config.eta * parts["q_loss"]
+        return loss, parts
 
     (loss, parts), grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
     updates, actor_opt = actor_optimizer.update(grads, state.actor_opt)
     actor = optax.apply_updates(state.actor, updates)
-    metrics |= {"actor_loss": loss, "consistency_loss": parts.consistency, "flow_loss": parts.flow}
-    metrics["actor_grad_norm"] = optax.tree.norm(grads)
+    metrics |= {"actor_loss": loss, **parts, "actor_grad_norm": optax.tree.norm(grads)}
 
     return state._replace(
         step=state.step + 1,
@@ -222,12 +254,17 @@ def act(
         num_steps: K, static.
 
     Returns:
-        (B, D) in [-1, 1]; the best by Q of `config.num_candidates` where there is a critic.
+        (B, D) in [-1, 1]; of several candidates the one that the critic chooses.
     """
     obs = (obs - state.obs_mean) / state.obs_std
-    if not config.uses_critic or config.num_candidates == 1:
+    if config.num_candidates == 1:
         return _sample(config, state.actor_ema, key, obs, action_dim, num_steps)
+    key_sample, key_choice = jax.random.split(key)
     repeated = jnp.tile(obs, (config.num_candidates, 1))
-    candidates = _sample(config, state.actor_ema, key, repeated, action_dim, num_steps)
-    candidates = candidates.reshape(config.num_candidates, obs.shape[0], action_dim)
-    return sampling.best_of(candidates, lambda a: jnp.min(q_values(config, state.critic_target, obs, a), axis=0))
+    candidates = _sample(config, state.actor_ema, key_sample, repeated, action_dim, num_steps)
+    return sampling.choose(
+        key_choice,
+        candidates.reshape(config.num_candidates, obs.shape[0], action_dim),
+        lambda a: jnp.min(q_values(config, state.critic_target, obs, a), axis=0),
+        temperature=config.candidate_temperature,
+    )

@@ -7,9 +7,10 @@ import ml_collections
 from ml_collections import config_dict
 
 from gtp_jax import tasks
+from gtp_jax.agent_config import AgentConfig
 from gtp_jax.errors import UserError
 from gtp_jax.population import Member
-from gtp_jax.presets import PRESETS, AgentConfig
+from gtp_jax.presets import PRESETS
 
 
 def base() -> ml_collections.ConfigDict:

@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
-from gtp_jax.presets import AgentConfig
+from gtp_jax.agent_config import AgentConfig
 
 
 @dataclasses.dataclass(frozen=True)

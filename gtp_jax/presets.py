@@ -1,98 +1,33 @@
-"""The agent's settings: one frozen, hashable dataclass, and the named presets of it."""
+"""Named settings of the agent: ours, and the published systems that ours is compared with.
+
+All share this package's networks (Mish, LayerNorm in the critics), Adam, the cosine decay of the actor's rate and
+rewards as the task gives them, so that two presets differ in the method. Each docstring says where else it departs from
+the original.
+"""
 
 import dataclasses
-import math
+
+from gtp_jax.agent_config import AgentConfig
 
 
-@dataclasses.dataclass(frozen=True)
-class AgentConfig:
-    """Everything that fixes an agent apart from its data and seed. Static under jit."""
-
-    # networks
-    hidden_dims: tuple[int, ...] = (256, 256, 256)  # of the solution map
-    critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
-
-    # solution map
-    sigma_min: float = 0.002  # least noise level
-    sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
-    rho: float = 7.0  # Karras exponent of the grid
-    min_intervals: int = 10  # grid resolution at the start of training ...
-    max_intervals: int = 1280  # ... and at its end, doubling in between
-    distance: str = "pseudo_huber"  # of the consistency term: pseudo_huber | squared
-    time_weight: str = "inverse_gap"  # of the consistency term: inverse_gap, 1/(t-u) | uniform
-    target: str = "online"  # network behind the consistency target: online (stop-gradient) | ema
-    flow_coef: float = 1.0  # weight of the instantaneous flow loss
-
-    # optimisation
-    learning_rate: float = 1e-3  # of the actor, Adam, cosine decay to 0
-    critic_learning_rate: float = 3e-4  # Adam, constant
-    max_grad_norm: float = 10.0  # clip on the global norm of each gradient
-    ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
-
-    # value guidance
-    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler
-    # slope bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
-    eta: float = 10.0  # strength of the advantage weights; 0 is behaviour cloning, without any critic
-    truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
-    max_weight: float = 5.0  # upper clip of the weights
-    critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
-    discount: float = 0.99  # gamma
-    num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
-    expectile: float = 0.9  # of the expectile critic
-    target_rate: float = 0.02  # Polyak step of the target critic
-    target_sampling_steps: int = 5  # K of the policy samples inside the td critic
-    num_candidates: int = 1  # actions drawn per decision; the one with the highest Q is taken
-
-    @property
-    def uses_critic(self) -> bool:
-        return self.eta != 0
-
-    def validate(self) -> None:
-        """Raises ValueError with one line that names the field, its value and what is allowed."""
-        choices = {
-            "distance": ("pseudo_huber", "squared"),
-            "time_weight": ("inverse_gap", "uniform"),
-            "target": ("online", "ema"),
-            "critic": ("expectile", "td"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"agent.{name} = {getattr(self, name)!r} must be one of {', '.join(allowed)}")
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"agent.{field.name} = {value} must be finite")
-        positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm"]
-        counts = ["min_intervals", "num_step_returns", "target_sampling_steps", "num_candidates"]
-        at_least = {"eta": 0, "flow_coef": 0, "max_weight": 1, **dict.fromkeys(counts, 1)}
-        at_most_1 = ("ema_decay", "discount", "expectile", "target_rate")
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ValueError(f"agent.{name} = {getattr(self, name)} must be positive")
-        for name, low in at_least.items():
-            if getattr(self, name) < low:
-                raise ValueError(f"agent.{name} = {getattr(self, name)} must be at least {low}")
-        for name in at_most_1:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")
-        if self.sigma_max <= self.sigma_min:
-            raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
-        if self.max_intervals < self.min_intervals:
-            raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
-        for name in ("hidden_dims", "critic_hidden_dims"):
-            if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
-                raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")
+def default() -> AgentConfig:
+    """What works best here: little noise, a pseudo-Huber distance, an expectile critic, steep clipped weights."""
+    return AgentConfig()
 
 
-PRESETS: dict[str, AgentConfig] = {
-    "default": AgentConfig(),
-    # For goals hundreds of steps away, where 0.99 per step leaves nothing of a reward. On antmaze/umaze-diverse returns
-    # of 100 steps reached more than those of 50 (0.34 and 0.24 of 50 and 25 episodes, one seed each).
-    "long_horizon": AgentConfig(discount=0.998, num_step_returns=100),
-    # The published schedule, losses, weights and critic: noise up to 80, squared error, uniform weight in time, EMA
-    # target, truncated advantages, TD critic.
-    # LayerNorm in the critic, gradient clipping and the cosine decay are ours, as in `default`.
-    "paper": AgentConfig(
+def long_horizon() -> AgentConfig:
+    """`default` for goals hundreds of steps away, where 0.99 per step leaves nothing of a reward.
+
+    On antmaze/umaze-diverse returns of 100 steps reached more than those of 50 (0.34 and 0.24 of 50 and 25 episodes,
+    one seed each).
+    """
+    return AgentConfig(discount=0.998, num_step_returns=100)
+
+
+def paper() -> AgentConfig:
+    """GTP as published (Feng et al., 2026, arXiv 2510.11499): noise up to 80, squared error, EMA target, TD critic,
+    truncated advantages over policy samples. Gradient clipping is ours."""
+    return AgentConfig(
         critic_hidden_dims=(256, 256, 256),
         sigma_max=80.0,
         distance="squared",
@@ -105,5 +40,154 @@ PRESETS: dict[str, AgentConfig] = {
         critic="td",
         num_step_returns=1,
         target_rate=0.005,
-    ),
+    )
+
+
+def gtp() -> AgentConfig:
+    """`paper`, under the name of the system."""
+    return paper()
+
+
+def gtp_bc() -> AgentConfig:
+    """GTP-BC: `paper` without guidance."""
+    return dataclasses.replace(paper(), eta=0.0)
+
+
+def ctm_bc() -> AgentConfig:
+    """Consistency trajectory models (Kim et al., 2024, arXiv 2310.02279): `gtp_bc` with an ODE solver for the score.
+
+    Departs: t and u are neighbours on the grid, the two sides meet at tau, and there is no adversarial loss.
+    """
+    return dataclasses.replace(gtp_bc(), objective="ctm", solver="heun")
+
+
+def diffusion_bc() -> AgentConfig:
+    """Diffusion-BC, the policy of Diffusion-QL without Q (Wang et al., 2023, arXiv 2208.06193).
+
+    Departs: EDM's noise levels, weights and preconditioning for the five discrete VP levels, whose greatest is 12.5;
+    steps without noise (DDIM). Act with K = 5.
+    """
+    return dataclasses.replace(gtp_bc(), objective="diffusion", sigma_max=12.5)
+
+
+def diffusion_ql() -> AgentConfig:
+    """Diffusion-QL (Wang et al., 2023, arXiv 2208.06193): `diffusion_bc`, a linear Q term, one of 50 candidates by Q.
+
+    Departs: as `diffusion_bc`; eta is 1 for all tasks (theirs 0.01 to 3.5), the Q term is the mean over both critics.
+    backup_samples = 10 is their max-Q backup on AntMaze.
+    """
+    return dataclasses.replace(
+        paper(),
+        objective="diffusion",
+        sigma_max=12.5,
+        guidance="q",
+        num_candidates=50,
+        candidate_temperature=1.0,
+    )
+
+
+def consistency_bc() -> AgentConfig:
+    """Consistency-BC (Ding and Jin, 2024, arXiv 2309.16984): a consistency model, noise up to 80, N from 2 to 150.
+
+    Departs: N doubles. Act with K = 2.
+    """
+    return dataclasses.replace(gtp_bc(), objective="consistency", min_intervals=2, max_intervals=150)
+
+
+def consistency_ac() -> AgentConfig:
+    """Consistency-AC (Ding and Jin, 2024, arXiv 2309.16984): `consistency_bc` with the critic of Diffusion-QL, K = 2.
+
+    Departs: as `consistency_bc` and `diffusion_ql`.
+    """
+    return dataclasses.replace(
+        diffusion_ql(),
+        objective="consistency",
+        sigma_max=80.0,
+        min_intervals=2,
+        max_intervals=150,
+        target_sampling_steps=2,
+    )
+
+
+def flow_bc() -> AgentConfig:
+    """Flow matching on the linear path, the behaviour policy of FQL (Park et al., 2025, arXiv 2502.02538).
+
+    Departs: EDM's preconditioning, three layers of 256 for four of 512. Act with K = 10.
+    """
+    return dataclasses.replace(gtp_bc(), objective="flow_matching", spacing="linear")
+
+
+def shortcut_bc() -> AgentConfig:
+    """Shortcut models (Frans et al., 2024, arXiv 2410.12557). Departs: both terms on the whole batch; the smallest jump
+    shrinks along the curriculum."""
+    return dataclasses.replace(gtp_bc(), objective="shortcut", spacing="linear")
+
+
+def mean_flow_bc() -> AgentConfig:
+    """Mean flows (Geng et al., 2025, arXiv 2505.13447). Departs: uniform times."""
+    return dataclasses.replace(gtp_bc(), objective="mean_flow", spacing="linear")
+
+
+def idql() -> AgentConfig:
+    """IDQL (Hansen-Estruch et al., 2023, arXiv 2304.10573): `diffusion_bc`, implicit Q-learning, best of 64 by Q.
+
+    Departs: an MLP for their residual network; a common expectile of 0.9 (their AntMaze setting). Act with K = 5.
+    """
+    return dataclasses.replace(
+        diffusion_bc(),
+        critic_hidden_dims=(256, 256),
+        critic="expectile",
+        num_candidates=64,
+    )
+
+
+def bc() -> AgentConfig:
+    """Behaviour cloning with one action an observation: regression on the mean."""
+    return dataclasses.replace(gtp_bc(), objective="regression", hidden_dims=(256, 256))
+
+
+def iql() -> AgentConfig:
+    """IQL (Kostrikov et al., 2021, arXiv 2110.06169) with its AntMaze settings: expectile 0.9, beta 10.
+
+    Departs: advantages are divided by their standard deviation before the exponential; the Gaussian's own standard
+    deviation is fixed; rewards 0 and 1 in place of -1 and 0.
+    """
+    return dataclasses.replace(
+        bc(),
+        critic_hidden_dims=(256, 256),
+        eta=10.0,
+        truncate_weights=False,
+        critic="expectile",
+    )
+
+
+def td3_bc() -> AgentConfig:
+    """TD3+BC (Fujimoto and Gu, 2021, arXiv 2106.06860), alpha = 2.5.
+
+    Departs: no smoothing of the target action, no delay of the policy, a squared error summed over the dimensions.
+    """
+    return dataclasses.replace(bc(), guidance="q", eta=2.5, critic_hidden_dims=(256, 256))
+
+
+PRESETS: dict[str, AgentConfig] = {
+    preset.__name__: preset()
+    for preset in (
+        default,
+        long_horizon,
+        paper,
+        gtp,
+        gtp_bc,
+        ctm_bc,
+        diffusion_bc,
+        diffusion_ql,
+        consistency_bc,
+        consistency_ac,
+        flow_bc,
+        shortcut_bc,
+        mean_flow_bc,
+        idql,
+        bc,
+        iql,
+        td3_bc,
+    )
 }

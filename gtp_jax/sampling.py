@@ -7,11 +7,34 @@ import jax
 import jax.numpy as jnp
 
 from gtp_jax.schedules import Schedule, sampling_times
-from gtp_jax.solution_map import SurrogateMap, solution_map
+from gtp_jax.solution_map import SurrogateMap, euler_step, heun_step, mean_action, perturb, solution_map
+
+Step = Callable[[SurrogateMap, chex.PRNGKey, jax.Array, jax.Array, jax.Array], jax.Array]
+
+
+def renoise_step(phi: SurrogateMap, key: chex.PRNGKey, x: jax.Array, t: jax.Array, tau: jax.Array) -> jax.Array:
+    """Phi(x, t, 0) + tau z with fresh noise z: for maps that know tau = 0 only (arXiv 2303.01469, algorithm 1)."""
+    return perturb(solution_map(phi, x, t, 0 * tau), jax.random.normal(key, x.shape, x.dtype), tau)
+
+
+# How a sampler gets from one noise level to the next: (phi, key, x (B, D), t (B,), tau (B,)) -> (B, D).
+STEPS: dict[str, Step] = {
+    "map": lambda phi, key, x, t, tau: solution_map(phi, x, t, tau),
+    "euler": lambda phi, key, x, t, tau: euler_step(phi, x, t, tau),
+    "heun": lambda phi, key, x, t, tau: heun_step(phi, x, t, tau),
+    "renoise": renoise_step,
+    "mean": lambda phi, key, x, t, tau: mean_action(phi, x),  # of a unimodal policy, whatever K is
+}
 
 
 def sample(
-    phi: SurrogateMap, key: chex.PRNGKey, shape: tuple[int, int], *, schedule: Schedule, num_steps: int
+    phi: SurrogateMap,
+    key: chex.PRNGKey,
+    shape: tuple[int, int],
+    *,
+    schedule: Schedule,
+    num_steps: int,
+    step: Step = STEPS["map"],
 ) -> jax.Array:
     """K-step sampling: a_T ~ N(0, T^2 I), then a_{t_{i+1}} = Phi(a_{t_i}, t_i, t_{i+1}) down to t_K = 0.
 
@@ -19,31 +42,46 @@ def sample(
         phi: surrogate map on (B, D) actions.
         key: consumed; the only randomness.
         shape: (B, D).
-        num_steps: K >= 1, static.
+        num_steps: K >= 1, static. Heun's step looks at phi twice, the others once.
+        step: what takes the place of Phi for a map that was not learned whole; see `STEPS`.
 
     Returns:
         (B, D) actions, not clipped.
     """
     times = sampling_times(schedule, num_steps)
-    start = schedule.sigma_max * jax.random.normal(key, shape)
+    key_start, key_steps = jax.random.split(key)
+    start = schedule.sigma_max * jax.random.normal(key_start, shape)
 
-    def step(x, interval):
-        t, tau = (jnp.broadcast_to(level, shape[:1]) for level in interval)
-        return solution_map(phi, x, t, tau), None
+    def advance(x, interval):
+        key, t, tau = interval
+        return step(phi, key, x, *(jnp.broadcast_to(level, shape[:1]) for level in (t, tau))), None
 
-    return jax.lax.scan(step, start, (times[:-1], times[1:]))[0]
+    return jax.lax.scan(advance, start, (jax.random.split(key_steps, num_steps), times[:-1], times[1:]))[0]
 
 
-def best_of(candidates: jax.Array, score: Callable[[jax.Array], jax.Array]) -> jax.Array:
-    """The best of N candidate actions per example by a score such as Q(s, .) (IDQL; Hansen-Estruch et al., 2023).
+def choose(
+    key: chex.PRNGKey,
+    candidates: jax.Array,
+    score: Callable[[jax.Array], jax.Array],
+    *,
+    temperature: float = 0.0,
+) -> jax.Array:
+    """One of N candidate actions per example by a score such as Q(s, .).
 
     Args:
+        key: consumed.
         candidates: (N, B, D).
         score: (B, D) actions -> (B,).
+        temperature: static; 0 takes the best (IDQL; Hansen-Estruch et al., 2023, arXiv 2304.10573), and otherwise one
+            is drawn from softmax(score / temperature) (Diffusion-QL; Wang et al., 2023, arXiv 2208.06193).
 
     Returns:
         (B, D).
     """
     chex.assert_rank(candidates, 3)
-    best = jnp.argmax(jax.vmap(score)(candidates), axis=0)
-    return jnp.take_along_axis(candidates, best[None, :, None], axis=0)[0]
+    scores = jax.vmap(score)(candidates)
+    if temperature == 0:
+        chosen = jnp.argmax(scores, axis=0)
+    else:
+        chosen = jax.random.categorical(key, scores / temperature, axis=0)
+    return jnp.take_along_axis(candidates, chosen[None, :, None], axis=0)[0]

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """A Karras grid of noise levels and the EDM preconditioning that goes with it; make one with `karras`."""
+    """A grid of noise levels and the EDM preconditioning that goes with it; make one with `karras` or `linear`."""
 
     sigma_min: float
     sigma_max: float
-    rho: float
+    rho: float | None  # of a Karras grid; None is uniform in the linear path's time
     sigma_data: float
 
 
@@ -41,21 +41,51 @@ def karras(sigma_min: float, sigma_max: float, rho: float = 7.0, sigma_data: flo
     Raises:
         ValueError: a bound is out of order or not positive.
     """
+    if rho <= 0.0:
+        raise ValueError(f"rho must be positive, got {rho}")
+    return _schedule(sigma_min, sigma_max, float(rho), sigma_data)
+
+
+def linear(sigma_min: float, sigma_max: float, sigma_data: float = 0.5) -> Schedule:
+    """A grid uniform in s = t/(1 + t), the time of the linear path x_s = (1 - s) a + s z of flow matching.
+
+    Raises:
+        ValueError: a bound is out of order or not positive.
+    """
+    return _schedule(sigma_min, sigma_max, None, sigma_data)
+
+
+def _schedule(sigma_min, sigma_max, rho, sigma_data) -> Schedule:
     if not 0.0 < sigma_min < sigma_max:
         raise ValueError(f"need 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
-    if rho <= 0.0 or sigma_data <= 0.0:
-        raise ValueError(f"rho and sigma_data must be positive, got {rho} and {sigma_data}")
-    return Schedule(float(sigma_min), float(sigma_max), float(rho), float(sigma_data))
+    if sigma_data <= 0.0:
+        raise ValueError(f"sigma_data must be positive, got {sigma_data}")
+    return Schedule(float(sigma_min), float(sigma_max), rho, float(sigma_data))
+
+
+def linear_time(t: chex.Numeric) -> chex.Numeric:
+    """s = t/(1 + t): when the linear path x_s = (1 - s) a + s z passes x_t/(1 + t)."""
+    return t / (1 + t)
+
+
+def noise_level(s: chex.Numeric) -> chex.Numeric:
+    """t = s/(1 - s): the inverse of `linear_time`."""
+    return s / (1 - s)
 
 
 def grid_point(schedule: Schedule, index: chex.Numeric, num_intervals: chex.Numeric) -> jax.Array:
     """Noise level t_n of a grid with `num_intervals` + 1 points: t_0 = sigma_min, t_N = sigma_max, and t_{-1} = 0.
 
-    t_n = (sigma_min^(1/rho) + n/N (sigma_max^(1/rho) - sigma_min^(1/rho)))^rho. Index and count may be traced.
+    Karras: t_n = (sigma_min^(1/rho) + n/N (sigma_max^(1/rho) - sigma_min^(1/rho)))^rho; linear: the same with
+    t/(1 + t) for t^(1/rho). Index and count may be traced.
     """
-    low, high = schedule.sigma_min ** (1 / schedule.rho), schedule.sigma_max ** (1 / schedule.rho)
+    if schedule.rho is None:
+        warp, unwarp = linear_time, noise_level
+    else:
+        warp, unwarp = lambda t: t ** (1 / schedule.rho), lambda w: w**schedule.rho
+    low, high = warp(schedule.sigma_min), warp(schedule.sigma_max)
     index = jnp.asarray(index, jnp.float32)
-    level = (low + jnp.maximum(index, 0.0) / num_intervals * (high - low)) ** schedule.rho
+    level = unwarp(low + jnp.maximum(index, 0.0) / num_intervals * (high - low))
     return jnp.where(index < 0, 0.0, level)
 
 

@@ -7,8 +7,9 @@ observations. GTP (Feng et al., 2026, arXiv 2510.11499) learns phi; the solution
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
-from gtp_jax.schedules import Schedule, preconditioning
+from gtp_jax.schedules import Schedule, noise_level, preconditioning
 
 SurrogateMap = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
@@ -37,3 +38,47 @@ def solution_map(phi: SurrogateMap, x: jax.Array, t: jax.Array, tau: jax.Array) 
 def instantaneous_map(phi: SurrogateMap, x: jax.Array, t: jax.Array) -> jax.Array:
     """phi(x, t, t), the limit tau -> t: the denoiser E[a | x_t = x], so the ODE's field is (x - phi(x, t, t)) / t."""
     return phi(x, t, t)
+
+
+# ---------------------------------------------------------------- other ways to read the same map
+
+
+def euler_step(phi: SurrogateMap, x: jax.Array, t: jax.Array, tau: jax.Array) -> jax.Array:
+    """One step of Euler's method on the ODE from t to tau, which needs the diagonal of phi only.
+
+    It is Phi with phi(x, t, t) in the place of phi(x, t, tau); DDIM's step (Song et al., 2021, arXiv 2010.02502).
+    """
+    return solution_map(lambda x, t, tau: instantaneous_map(phi, x, t), x, t, tau)
+
+
+def heun_step(phi: SurrogateMap, x: jax.Array, t: jax.Array, tau: jax.Array) -> jax.Array:
+    """One step of Heun's method from t to tau; Euler's where tau = 0 (Karras et al., 2022, algorithm 1)."""
+
+    def field(x, t):
+        return (x - instantaneous_map(phi, x, t)) / t[:, None]
+
+    euler = euler_step(phi, x, t, tau)
+    slope = (field(x, t) + field(euler, jnp.where(tau > 0, tau, t))) / 2
+    return jnp.where(tau[:, None] > 0, x + (tau - t)[:, None] * slope, euler)
+
+
+def average_velocity(phi: SurrogateMap, x_s: jax.Array, s: jax.Array, r: jax.Array) -> jax.Array:
+    """(x_s - phi)/s: the mean velocity along the linear path x_s = (1 - s) a + s z between its times s > r.
+
+    That is (x_s - x_r)/(s - r) with x_r where Phi leads; r = s gives the velocity itself. With t = s/(1 - s) a point of
+    the linear path is x_s = (1 - s) x_t, so the paths are the same and only the speed on them differs.
+
+    Args:
+        x_s: (B, D).
+        s, r: (B,) times of the linear path, 0 for data and 1 for noise, 1 > s >= r >= 0, s > 0.
+
+    Returns:
+        (B, D).
+    """
+    return (x_s - phi(x_s / (1 - s)[:, None], noise_level(s), noise_level(r))) / s[:, None]
+
+
+def mean_action(phi: SurrogateMap, like: jax.Array) -> jax.Array:
+    """phi at the fixed point (0, 1, 0): the one action of a unimodal policy, (B, D) as `like`."""
+    one = jnp.ones_like(like[:, 0])
+    return phi(jnp.zeros_like(like), one, 0 * one)

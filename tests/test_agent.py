@@ -16,7 +16,8 @@ import pytest
 
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
-from gtp_jax.presets import PRESETS, AgentConfig
+from gtp_jax.agent_config import AgentConfig
+from gtp_jax.presets import PRESETS
 
 NUM_STEPS = 1000
 KEY = jax.random.key(0)

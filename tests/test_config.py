@@ -13,9 +13,10 @@ from ml_collections import config_flags
 
 from gtp_jax import config as gtp_config
 from gtp_jax import tasks
+from gtp_jax.agent_config import AgentConfig
 from gtp_jax.errors import UserError
 from gtp_jax.population import Member
-from gtp_jax.presets import PRESETS, AgentConfig
+from gtp_jax.presets import PRESETS
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
 

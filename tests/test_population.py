@@ -9,8 +9,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gtp_jax import population
 from gtp_jax.agent import AgentState, Batch
+from gtp_jax.agent_config import AgentConfig
 from gtp_jax.population import Data, Member
-from gtp_jax.presets import AgentConfig
 
 OBS_DIM, ACTION_DIM, NUM_UPDATES = 29, 8, 10
 SIZES = {"maze/small": 90, "maze/large": 131}

@@ -4,12 +4,17 @@ import dataclasses
 
 import pytest
 
-from gtp_jax.presets import PRESETS, AgentConfig
+from gtp_jax.agent_config import AgentConfig
+from gtp_jax.objectives import OBJECTIVES
+from gtp_jax.presets import PRESETS
 
 NAN, INFINITY = float("nan"), float("inf")
 BAD = {
     "hidden_dims": [(256, 0), (-1,), (2.5,)],
     "critic_hidden_dims": [(0,), (256, -256), (2.5,)],
+    "objective": ["", "ddpm"],
+    "sampler": ["", "rk45"],
+    "spacing": ["vp"],
     "sigma_min": [0.0, -1.0, NAN],
     "sigma_max": [0.002, 0.001, -1.0, INFINITY, NAN],
     "rho": [0.0, -7.0, INFINITY],
@@ -18,11 +23,15 @@ BAD = {
     "distance": ["", "huber"],
     "time_weight": ["inverse"],
     "target": ["EMA"],
+    "consistency_coef": [-0.1, NAN, INFINITY],
     "flow_coef": [-0.1, NAN, INFINITY],
+    "solver": ["rk4"],
+    "solver_steps": [0, -1],
     "learning_rate": [0.0, -1e-3, NAN],
     "critic_learning_rate": [0.0, -1e-3, INFINITY],
     "max_grad_norm": [0.0, -1.0, INFINITY],
     "ema_decay": [-0.1, 1.1, NAN],
+    "guidance": ["none", ""],
     "eta": [-1.0, NAN, INFINITY, -INFINITY],
     "max_weight": [0.5, NAN, INFINITY],
     "critic": ["iql", ""],
@@ -31,7 +40,9 @@ BAD = {
     "expectile": [-0.1, 1.1, NAN],
     "target_rate": [-0.1, 1.1, NAN],
     "target_sampling_steps": [0],
+    "backup_samples": [0, -1],
     "num_candidates": [0, -3],
+    "candidate_temperature": [-1.0, NAN, INFINITY],
 }
 
 
@@ -75,3 +86,16 @@ def test_config_is_frozen():
 @pytest.mark.parametrize("eta, uses_critic", [(0.0, False), (0, False), (1e-3, True), (3.0, True)])
 def test_a_critic_is_used_unless_eta_is_0(eta, uses_critic):
     assert AgentConfig(eta=eta).uses_critic is uses_critic
+
+
+def test_candidates_are_ranked_by_a_critic_with_eta_0_too():
+    assert AgentConfig(eta=0.0, num_candidates=2).uses_critic
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name.endswith("bc") and name != "td3_bc"])
+def test_a_preset_that_clones_has_no_critic(name):
+    assert not PRESETS[name].uses_critic
+
+
+def test_every_objective_has_a_preset():
+    assert {preset.objective for preset in PRESETS.values()} == OBJECTIVES.keys()

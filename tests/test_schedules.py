@@ -175,3 +175,28 @@ def test_network_input_has_unit_variance_at_every_level():
 def test_preconditioning_far_from_the_data_drops_the_input_and_keeps_the_network():
     c_skip, c_out, _ = schedules.preconditioning(SCHEDULE, jnp.float32(1e4))
     np.testing.assert_allclose([c_skip, c_out], [0.0, SCHEDULE.sigma_data], atol=1e-6)
+
+
+# ---------------------------------------------------------------- the linear path
+
+
+def test_linear_grid_is_uniform_in_the_linear_paths_time():
+    schedule = schedules.linear(sigma_min=0.002, sigma_max=80.0)
+    s = schedules.linear_time(schedules.grid_point(schedule, np.arange(9), 8))
+    np.testing.assert_allclose(np.diff(s), np.full(8, (80 / 81 - 0.002 / 1.002) / 8), rtol=1e-4)
+
+
+def test_linear_grid_ends_at_the_bounds():
+    schedule = schedules.linear(sigma_min=0.002, sigma_max=3.0)
+    np.testing.assert_allclose(schedules.grid_point(schedule, np.array([-1, 0, 8]), 8), [0.0, 0.002, 3.0], rtol=1e-5)
+
+
+def test_noise_level_inverts_linear_time():
+    t = np.array([0.0, 0.002, 1.0, 80.0])
+    np.testing.assert_allclose(schedules.noise_level(schedules.linear_time(t)), t)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0), (1.0, 1.0), (2.0, 1.0)])
+def test_linear_schedule_refuses_bounds_out_of_order(bounds):
+    with pytest.raises(ValueError, match="sigma_min"):
+        schedules.linear(*bounds)

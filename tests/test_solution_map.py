@@ -7,7 +7,16 @@ import pytest
 from gaussian import MEAN, denoiser, exact_phi, exact_solution
 
 from gtp_jax import schedules
-from gtp_jax.solution_map import instantaneous_map, perturb, solution_map, surrogate_map
+from gtp_jax.solution_map import (
+    average_velocity,
+    euler_step,
+    heun_step,
+    instantaneous_map,
+    mean_action,
+    perturb,
+    solution_map,
+    surrogate_map,
+)
 
 SCHEDULE = schedules.karras(sigma_min=0.002, sigma_max=3.0)
 X = jax.random.normal(jax.random.key(0), (6, 3))
@@ -95,3 +104,66 @@ def test_solution_map_is_where_the_integrated_ode_arrives():
         expected, log_t = expected + step * field(middle, log_t + step / 2), log_t + step
     arrays = (jnp.asarray(array, jnp.float32) for array in (x, start[:, 0], end[:, 0]))
     close(solution_map(exact_phi, *arrays), expected)
+
+
+# ---------------------------------------------------------------- other ways to read the map
+
+S, R = jnp.array([0.7, 0.5, 0.3, 0.7]), jnp.array([0.2, 0.1, 0.0, 0.7])  # times of the linear path
+
+
+def on_linear_path(s):
+    """(x_s, x_t): a point of an exact trajectory."""
+    t = schedules.noise_level(s)[:, None]
+    x = exact_solution(jnp.full((len(s), 1), 2.0), jnp.full(len(s), 3.0), t[:, 0])
+    return x / (1 + t), x
+
+
+def test_average_velocity_of_the_exact_map_leads_along_the_linear_path():
+    x_s, _ = on_linear_path(S)
+    x_r, _ = on_linear_path(R)
+    velocity = average_velocity(exact_phi, x_s, S, R)
+    np.testing.assert_allclose(x_s + (R - S)[:, None] * velocity, x_r, atol=1e-6)
+
+
+def test_average_velocity_of_the_exact_map_obeys_the_mean_flow_identity():
+    """U = v - (s - r) dU/ds along the trajectory (Geng et al., 2025, eq. 6)."""
+    x_s, _ = on_linear_path(S)
+    velocity = average_velocity(exact_phi, x_s, S, S)
+    average, slope = jax.jvp(lambda x, s: average_velocity(exact_phi, x, s, R), (x_s, S), (velocity, jnp.ones_like(S)))
+    np.testing.assert_allclose(average, velocity - (S - R)[:, None] * slope, atol=2e-6)
+
+
+def test_an_euler_step_in_noise_level_is_one_along_the_linear_path():
+    x_s, x_t = on_linear_path(S)
+    there = x_s + (R - S)[:, None] * average_velocity(exact_phi, x_s, S, S)
+    step = euler_step(exact_phi, x_t, schedules.noise_level(S), schedules.noise_level(R))
+    np.testing.assert_allclose(there, (1 - R)[:, None] * step, atol=1e-6)
+
+
+def solve(step, num_steps):
+    """Error of the ODE's solution from noise level 3 to 0.5."""
+    levels = jnp.linspace(3.0, 0.5, num_steps + 1)[:, None]
+    x = start = jnp.full((1, 1), 2.0)
+    for t, tau in zip(levels[:-1], levels[1:]):
+        x = step(exact_phi, x, t, tau)
+    return abs(float((x - exact_solution(start, levels[0], levels[-1]))[0, 0]))
+
+
+@pytest.mark.parametrize("step, order", [(euler_step, 1), (heun_step, 2)])
+def test_a_solver_converges_with_its_order(step, order):
+    np.testing.assert_allclose(np.log2(solve(step, 20) / solve(step, 40)), order, atol=0.15)
+
+
+def test_heun_to_time_0_is_euler():
+    x, t = jnp.full((2, 1), 2.0), jnp.array([1.0, 3.0])
+    np.testing.assert_array_equal(heun_step(exact_phi, x, t, 0 * t), euler_step(exact_phi, x, t, 0 * t))
+
+
+def test_gradient_of_heun_to_time_0_is_a_number():
+    t = jnp.ones(1)
+    assert jnp.isfinite(jax.grad(lambda x: heun_step(exact_phi, x, t, 0 * t)[0, 0])(jnp.ones((1, 1))))
+
+
+def test_mean_action_is_the_map_at_one_point():
+    phi = lambda x, t, tau: x + (10 * t + tau)[:, None]  # noqa: E731
+    np.testing.assert_array_equal(mean_action(phi, jnp.full((3, 2), 7.0)), np.full((3, 2), 10.0))

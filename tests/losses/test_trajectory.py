@@ -1,13 +1,10 @@
-"""Losses: gradients by hand, what no gradient flows into, fixed points, and use under every transformation."""
+"""Losses on a grid: gradients by hand, what no gradient flows into, fixed points, and every transformation."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from gaussian import MEAN, STD, denoiser, exact_phi
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from gtp_jax import losses, schedules
 from gtp_jax.schedules import Times
@@ -31,50 +28,6 @@ def gradient(loss, at):
 
 def close(actual, desired, tolerance=1e-5):
     np.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance)
-
-
-# ---------------------------------------------------------------- distances
-
-
-def test_squared_error_sums_over_the_last_axis():
-    close(losses.squared_error(A, Z), [sum((a - z) ** 2) for a, z in zip(A, Z)])
-
-
-def test_gradient_of_squared_error():
-    close(gradient(lambda a: losses.squared_error(a, Z), A), 2 * (A - Z))
-
-
-def test_gradient_of_pseudo_huber():
-    norm = np.sqrt(np.sum((A - Z) ** 2, axis=1, keepdims=True) + 0.3**2)
-    close(gradient(lambda a: losses.pseudo_huber(a, Z, scale=0.3), A), (A - Z) / norm)
-
-
-def test_pseudo_huber_is_quadratic_in_small_errors():
-    small = np.array([[3e-3, 4e-3]], np.float32)
-    close(losses.pseudo_huber(small, 0 * small, scale=1.0), [25e-6 / 2], 1e-7)
-
-
-def test_pseudo_huber_is_linear_in_large_errors():
-    large = np.array([[300.0, 400.0]], np.float32)
-    close(losses.pseudo_huber(large, 0 * large, scale=0.03), [500 - 0.03])
-
-
-def test_gradient_of_pseudo_huber_at_no_error_is_0():
-    np.testing.assert_array_equal(gradient(lambda a: losses.pseudo_huber(a, A), A), np.zeros_like(A))
-
-
-# ---------------------------------------------------------------- weights in time
-
-
-def test_uniform_weight_is_1():
-    np.testing.assert_array_equal(losses.uniform_weight(TIMES), np.ones(B))
-
-
-def test_inverse_gap_weight_is_one_over_t_minus_u():
-    close(losses.inverse_gap_weight(TIMES), np.full(B, 2.0))
-
-
-# ---------------------------------------------------------------- the actor's losses
 
 
 def test_gradient_of_flow_loss_for_a_linear_phi():
@@ -248,130 +201,12 @@ def test_gtp_loss_under_scan_takes_another_number_of_intervals_each_step():
     close(scanned, [gtp(num_intervals=count)[0] for count in counts])
 
 
-# ---------------------------------------------------------------- guidance
-
-advantages_strategy = arrays(np.float32, 16, elements=st.floats(-1e3, 1e3, width=32))
-weigh = jax.jit(losses.advantage_weights, static_argnames="truncate")
-both_kinds = pytest.mark.parametrize("truncate", [True, False], ids=["truncated", "exponential"])
-
-
-@given(advantages_strategy, st.floats(0, 100), st.floats(1, 1000))
-def test_truncated_advantage_weights_lie_between_1_and_the_clip(advantages, eta, max_weight):
-    weights = weigh(advantages, eta=eta, max_weight=max_weight)
-    assert np.all((weights >= 1) & (weights <= max_weight * (1 + 1e-5)))
-
-
-@given(advantages_strategy, st.floats(0, 100), st.floats(1, 1000))
-def test_exponential_advantage_weights_lie_between_0_and_the_clip(advantages, eta, max_weight):
-    weights = weigh(advantages, eta=eta, max_weight=max_weight, truncate=False)
-    assert np.all((weights >= 0) & (weights <= max_weight * (1 + 1e-5)))
-
-
-@both_kinds
-@given(advantages_strategy, st.floats(0, 100))
-def test_advantage_weights_increase_with_the_advantage(truncate, advantages, eta):
-    assert np.all(np.diff(weigh(np.sort(advantages), eta=eta, truncate=truncate)) >= 0)
-
-
-@both_kinds
-@given(
-    advantages_strategy.filter(lambda a: np.std(a) > 0.1 + 0.1 * np.abs(a).max()),  # or rounding decides the std
-    st.floats(1, 1e3),
-    st.floats(0, 3),
-)
-def test_advantage_weights_ignore_the_scale_of_rewards(truncate, advantages, scale, eta):
-    first, second = (weigh(np.float32(c) * advantages, eta=eta, truncate=truncate) for c in (1.0, scale))
-    np.testing.assert_allclose(first, second, rtol=1e-3)
-
-
-@both_kinds
-@given(advantages_strategy)
-def test_advantage_weights_with_eta_0_are_ones(truncate, advantages):
-    np.testing.assert_array_equal(weigh(advantages, eta=0.0, truncate=truncate), np.ones(16))
-
-
-def test_truncated_advantage_weights_are_the_formula():
-    advantages = np.array([-2.0, 0.0, 1.0, 3.0], np.float32)
-    close(losses.advantage_weights(advantages, eta=0.5), np.exp(0.5 * np.maximum(advantages, 0) / advantages.std()))
-
-
-def test_exponential_advantage_weights_are_the_formula():
-    advantages = np.array([-2.0, 0.0, 1.0, 3.0], np.float32)
-    weights = losses.advantage_weights(advantages, eta=0.5, truncate=False)
-    close(weights, np.exp(0.5 * advantages / advantages.std()))
-
-
-@pytest.mark.parametrize("truncate, least", [(True, 1.0), (False, 0.0)], ids=["truncated", "exponential"])
-def test_advantage_weights_of_huge_advantages_are_the_clip_and_not_infinite(truncate, least):
-    advantages = np.array([-1e18, 0.0, 1e18], np.float32)
-    close(weigh(advantages, eta=1e6, max_weight=100.0, truncate=truncate), [least, 1.0, 100.0])
-
-
-@both_kinds
-@pytest.mark.parametrize("constant", [-5.0, 0.0, 1e-20, 5.0])
-def test_advantage_weights_of_constant_advantages_are_numbers(constant, truncate):
-    assert np.all(np.isfinite(weigh(np.full(4, constant, np.float32), eta=3.0, truncate=truncate)))
-
-
-@both_kinds
-def test_no_gradient_reaches_the_advantages(truncate):
-    advantages = jnp.arange(4.0)
-    derivative = gradient(lambda a: losses.advantage_weights(a, eta=1.0, truncate=truncate), advantages)
-    np.testing.assert_array_equal(derivative, np.zeros(4))
-
-
-# ---------------------------------------------------------------- critics
-
-Q = np.array([[1.0, 2.0, 3.0], [0.5, 4.0, 3.5]], np.float32)
-TARGET = np.array([1.5, 3.0, 3.0], np.float32)
-
-
-def test_td_target_bootstraps_from_the_least_of_the_ensemble():
-    close(losses.td_target(np.ones(3), np.full(3, 0.9), Q), 1 + 0.9 * np.array([0.5, 2.0, 3.0]))
-
-
-def test_td_target_of_a_terminal_is_the_reward():
-    close(losses.td_target(np.array([1.0, 2.0, 3.0]), np.zeros(3), Q), [1.0, 2.0, 3.0])
-
-
-def test_no_gradient_reaches_the_next_values():
-    target = lambda q: losses.td_target(np.ones(3), np.full(3, 0.9), q)  # noqa: E731
-    np.testing.assert_array_equal(gradient(target, Q), np.zeros_like(Q))
-
-
-def test_td_critic_loss_sums_over_the_ensemble():
-    close(losses.td_critic_loss(Q, TARGET), np.sum((Q - TARGET) ** 2, axis=0))
-
-
-def test_gradient_of_td_critic_loss():
-    close(gradient(lambda q: losses.td_critic_loss(q, TARGET), Q), 2 * (Q - TARGET))
-
-
-def test_gradient_of_expectile_loss():
-    """-2 (target - value), times the expectile below the target and its complement above."""
-    values = np.array([1.0, 4.0, 2.0], np.float32)
-    by_hand = gradient(lambda v: losses.expectile_loss(v, TARGET, expectile=0.9), values)
-    close(by_hand, [-2 * 0.9 * 0.5, -2 * 0.1 * -1.0, -2 * 0.9 * 1.0])
-
-
-def test_expectile_one_half_is_half_the_squared_error():
-    close(losses.expectile_loss(Q[0], TARGET, expectile=0.5), 0.5 * (Q[0] - TARGET) ** 2)
-
-
-@pytest.mark.parametrize("loss", [losses.td_critic_loss, lambda q, x: losses.expectile_loss(q[0], x, expectile=0.9)])
-def test_no_gradient_reaches_a_critics_target(loss):
-    np.testing.assert_array_equal(gradient(lambda target: loss(Q, target), TARGET), np.zeros(3))
-
-
 # ---------------------------------------------------------------- shapes
 
-COLUMN = np.ones((3, 1), np.float32)
 PHI = linear(1.0)
 OPTIONS = {"schedule": SCHEDULE, "num_intervals": 10}
 
 MISSHAPED = {
-    "squared error: another batch": lambda: losses.squared_error(A, Z[:1]),
-    "pseudo-Huber: another width": lambda: losses.pseudo_huber(A, Z[:, :1]),
     "flow: another batch of noise": lambda: losses.instantaneous_flow_loss(PHI, A, Z[:1], TIMES.t),
     "flow: a column of times": lambda: losses.instantaneous_flow_loss(PHI, A, Z, TIMES.t[:, None]),
     "flow: one time for all": lambda: losses.instantaneous_flow_loss(PHI, A, Z, TIMES.t[:1]),
@@ -389,14 +224,6 @@ MISSHAPED = {
     "gtp: one weight for all": lambda: gtp(weights=jnp.ones(1)),
     "gtp: actions without a batch": lambda: losses.gtp_loss(PHI, PHI, KEY, jnp.ones(B), **OPTIONS),
     "gtp: integer actions": lambda: losses.gtp_loss(PHI, PHI, KEY, jnp.ones((B, D), int), **OPTIONS),
-    "advantages: a column": lambda: losses.advantage_weights(COLUMN, eta=1.0),
-    "TD target: a column of discounts": lambda: losses.td_target(TARGET, COLUMN, Q),
-    "TD target: no ensemble": lambda: losses.td_target(TARGET, TARGET, TARGET),
-    "TD target: one value for all": lambda: losses.td_target(TARGET, TARGET, Q[:, :1]),
-    "TD loss: no ensemble": lambda: losses.td_critic_loss(TARGET, TARGET),
-    "TD loss: a column of targets": lambda: losses.td_critic_loss(Q, COLUMN),
-    "TD loss: one target for all": lambda: losses.td_critic_loss(Q, TARGET[:1]),
-    "expectile: a column of targets": lambda: losses.expectile_loss(TARGET, COLUMN, expectile=0.9),
 }
 
 

@@ -1,0 +1,107 @@
+"""The agent's settings: one frozen, hashable dataclass. `gtp_jax.presets` has named ones."""
+
+import dataclasses
+import math
+
+from gtp_jax.objectives import OBJECTIVES
+from gtp_jax.sampling import STEPS
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """Everything that fixes an agent apart from its data and seed. Static under jit."""
+
+    # networks
+    hidden_dims: tuple[int, ...] = (256, 256, 256)  # of the solution map
+    critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
+
+    # solution map
+    objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
+    sampler: str = "auto"  # how it is sampled: auto, as suits the objective | map | euler | heun | renoise | mean
+    sigma_min: float = 0.002  # least noise level
+    sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
+    spacing: str = "karras"  # of the grid of noise levels: karras | linear, uniform in t/(1 + t)
+    rho: float = 7.0  # Karras exponent of the grid
+    min_intervals: int = 10  # grid resolution at the start of training ...
+    max_intervals: int = 1280  # ... and at its end, doubling in between
+    distance: str = "pseudo_huber"  # of the consistency term: pseudo_huber | squared
+    time_weight: str = "inverse_gap"  # of the consistency term: inverse_gap, 1/(t-u) | uniform
+    target: str = "online"  # network behind the consistency target: online (stop-gradient) | ema
+    consistency_coef: float = 1.0  # weight of the consistency loss
+    flow_coef: float = 1.0  # weight of the instantaneous flow loss
+    solver: str = "euler"  # of objective = ctm, from t to u: euler | heun
+    solver_steps: int = 1  # of objective = ctm
+
+    # optimisation
+    learning_rate: float = 1e-3  # of the actor, Adam, cosine decay to 0
+    critic_learning_rate: float = 3e-4  # Adam, constant
+    max_grad_norm: float = 10.0  # clip on the global norm of each gradient
+    ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
+
+    # value guidance
+    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler
+    # slope bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
+    guidance: str = "weights"  # weights: advantage weights | q: the linear Q term of Diffusion-QL
+    eta: float = (
+        10.0  # strength of the guidance; 0 is behaviour cloning, without any critic (unless to rank candidates)
+    )
+    truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
+    max_weight: float = 5.0  # upper clip of the weights
+    critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
+    discount: float = 0.99  # gamma
+    num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
+    expectile: float = 0.9  # of the expectile critic
+    target_rate: float = 0.02  # Polyak step of the target critic
+    target_sampling_steps: int = 5  # K of the policy samples in training: of the td critic and of guidance = q
+    backup_samples: int = (
+        1  # of the td critic: policy samples at the next state; the target takes the best (max-Q backup)
+    )
+    num_candidates: int = 1  # actions drawn per decision, of which the critic chooses one
+    candidate_temperature: float = 0.0  # 0 takes the highest Q; else it is drawn from softmax(Q / temperature)
+
+    @property
+    def uses_critic(self) -> bool:
+        return self.eta != 0 or self.num_candidates > 1
+
+    def validate(self) -> None:
+        """Raises ValueError with one line that names the field, its value and what is allowed."""
+        choices = {
+            "objective": OBJECTIVES,
+            "sampler": ("auto", *STEPS),
+            "spacing": ("karras", "linear"),
+            "solver": ("euler", "heun"),
+            "guidance": ("weights", "q"),
+            "distance": ("pseudo_huber", "squared"),
+            "time_weight": ("inverse_gap", "uniform"),
+            "target": ("online", "ema"),
+            "critic": ("expectile", "td"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"agent.{name} = {getattr(self, name)!r} must be one of {', '.join(allowed)}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"agent.{field.name} = {value} must be finite")
+        positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm"]
+        counts = ["min_intervals", "num_step_returns", "target_sampling_steps", "num_candidates"]
+        counts += ["backup_samples", "solver_steps"]
+        not_negative = ("eta", "consistency_coef", "flow_coef", "candidate_temperature")
+        at_least = {"max_weight": 1, **dict.fromkeys(not_negative, 0), **dict.fromkeys(counts, 1)}
+        at_most_1 = ("ema_decay", "discount", "expectile", "target_rate")
+        for name in positive:
+            if getattr(self, name) <= 0:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must be positive")
+        for name, low in at_least.items():
+            if getattr(self, name) < low:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must be at least {low}")
+        for name in at_most_1:
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")
+        if self.sigma_max <= self.sigma_min:
+            raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
+        if self.max_intervals < self.min_intervals:
+            raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
+        for name in ("hidden_dims", "critic_hidden_dims"):
+            if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
+                raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")

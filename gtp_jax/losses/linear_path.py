@@ -1,0 +1,120 @@
+"""Objectives in the time and velocity of the linear path x_s = (1 - s) a + s z, where s = 0 is data and 1 is noise.
+
+With t = s/(1 - s), x_s = (1 - s) x_t: the path of flow matching is the ODE's own, at another speed, and what these
+objectives learn is the same phi: `solution_map.average_velocity` reads the velocity off it.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from gtp_jax.losses.diffusion import FlowLoss
+from gtp_jax.losses.distances import squared_error, weighted_mean
+from gtp_jax.losses.trajectory import MapLoss
+from gtp_jax.schedules import Schedule, linear_time
+from gtp_jax.solution_map import SurrogateMap, average_velocity
+
+
+def _bounds(schedule: Schedule) -> tuple[jax.Array, jax.Array]:
+    return linear_time(schedule.sigma_min), linear_time(schedule.sigma_max)
+
+
+def _interpolate(actions: jax.Array, noise: jax.Array, s: jax.Array) -> jax.Array:
+    return (1 - s)[:, None] * actions + s[:, None] * noise
+
+
+def flow_matching_loss(
+    phi: SurrogateMap,
+    phi_target: SurrogateMap,
+    key: chex.PRNGKey,
+    actions: jax.Array,
+    *,
+    schedule: Schedule,
+    num_intervals: chex.Numeric,
+    weights: jax.Array | None = None,
+) -> tuple[jax.Array, FlowLoss]:
+    """|v(x_s, s) - (z - a)|^2, s uniform.
+
+    Lipman et al. (2023), arXiv 2210.02747, eq. 23, with the time reversed; s stays within the schedule. Sample with
+    `solution_map.euler_step`: a step of it is a step of Euler along the linear path. Arguments as of `gtp_loss`;
+    phi_target and num_intervals are not used.
+    """
+    del phi_target, num_intervals
+    key_s, key_noise = jax.random.split(key)
+    low, high = _bounds(schedule)
+    s = jax.random.uniform(key_s, actions.shape[:1], minval=low, maxval=high)
+    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+    velocity = average_velocity(phi, _interpolate(actions, noise, s), s, s)
+    loss = weighted_mean(weights, squared_error(velocity, noise - actions))
+    return loss, FlowLoss(loss)
+
+
+def shortcut_loss(
+    phi: SurrogateMap,
+    phi_target: SurrogateMap,
+    key: chex.PRNGKey,
+    actions: jax.Array,
+    *,
+    schedule: Schedule,
+    num_intervals: chex.Numeric,
+    weights: jax.Array | None = None,
+    flow_coef: chex.Numeric = 1.0,
+) -> tuple[jax.Array, MapLoss]:
+    """Flow matching, and self-consistency: the velocity of a jump is the mean of those of its two halves.
+
+    Frans et al. (2024), arXiv 2410.12557, eq. 5. Lengths of a jump are sigma_max's time over a power of two, the
+    shortest at least its `num_intervals`th part. Arguments as of `gtp_loss`.
+    """
+    key_flow, key_length, key_start, key_noise = jax.random.split(key, 4)
+    flow, _ = flow_matching_loss(
+        phi, phi_target, key_flow, actions, schedule=schedule, num_intervals=num_intervals, weights=weights
+    )
+    batch = actions.shape[:1]
+    halvings = jnp.floor(jnp.log2(jnp.asarray(num_intervals, jnp.float32))).astype(jnp.int32)
+    count = 2 ** jax.random.randint(key_length, batch, 0, jnp.maximum(halvings, 1))  # of jumps from noise to data
+    high = _bounds(schedule)[1]
+    end = jax.random.randint(key_start, batch, 0, count)
+    s, middle, r = (high * (end + fraction) / count for fraction in (1.0, 0.5, 0.0))
+
+    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+    x = _interpolate(actions, noise, s)
+    first = average_velocity(phi_target, x, s, middle)
+    second = average_velocity(phi_target, x + (middle - s)[:, None] * first, middle, r)
+    target = jax.lax.stop_gradient((first + second) / 2)
+    consistency = weighted_mean(weights, squared_error(average_velocity(phi, x, s, r), target))
+    return consistency + flow_coef * flow, MapLoss(consistency, flow)
+
+
+def mean_flow_loss(
+    phi: SurrogateMap,
+    phi_target: SurrogateMap,
+    key: chex.PRNGKey,
+    actions: jax.Array,
+    *,
+    schedule: Schedule,
+    num_intervals: chex.Numeric,
+    weights: jax.Array | None = None,
+    share_of_jumps: float = 0.25,
+) -> tuple[jax.Array, FlowLoss]:
+    """|U(x_s, s, r) - sg( v - (s - r) dU/ds )|^2, v = z - a: the average velocity U by its own derivative.
+
+    Geng et al. (2025), arXiv 2505.13447, eq. 6 to 11: s and r uniform and ordered, r = s but for a share of the batch,
+    each example over its own squared error (their adaptive weight with p = 1). Arguments as of `gtp_loss`; phi_target
+    and num_intervals are not used.
+    """
+    del phi_target, num_intervals
+    key_times, key_jump, key_noise = jax.random.split(key, 3)
+    low, high = _bounds(schedule)
+    times = jax.random.uniform(key_times, (2, *actions.shape[:1]), minval=low, maxval=high)
+    s = jnp.max(times, axis=0)
+    r = jnp.where(jax.random.bernoulli(key_jump, share_of_jumps, s.shape), jnp.min(times, axis=0), s)
+    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+
+    velocity = noise - actions
+    tangents = (velocity, jnp.ones_like(s), jnp.zeros_like(r))
+    average, slope = jax.jvp(
+        lambda x, s, r: average_velocity(phi, x, s, r), (_interpolate(actions, noise, s), s, r), tangents
+    )
+    error = squared_error(average, jax.lax.stop_gradient(velocity - (s - r)[:, None] * slope))
+    loss = weighted_mean(weights, error / jax.lax.stop_gradient(error + 1e-3))
+    return loss, FlowLoss(weighted_mean(weights, error))
