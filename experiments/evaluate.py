@@ -3,7 +3,8 @@
     python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000] [--pictures]
 
 Prints a table and writes DIR/evaluation.json, laid out like results.json. With --pictures (and matplotlib) it also
-draws the paths walked at the last K, DIR/paths-TASK.png. Needs no data set.
+draws the paths walked at the last K, DIR/paths-TASK.png, or for multigoal those from noise to actions at every K. Needs
+no data set.
 """
 
 import contextlib
@@ -16,11 +17,13 @@ import numpy as np
 from absl import flags
 
 from experiments import cli
-from gtp_jax import checkpoint, population, results, tasks
+from gtp_jax import agent, checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
+from gtp_jax.agent_config import AgentConfig
 from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.population import Program
 
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
@@ -29,8 +32,22 @@ SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; 1000 is training
 PICTURES = flags.DEFINE_bool("pictures", False, "Draw the paths walked at the last K.")
 
 
+def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int]) -> None:
+    """What the first member of each program draws from the same noise."""
+    from gtp_jax import pictures  # needs matplotlib, which nothing else does
+
+    task, paths = tasks.get("multigoal"), {}
+    obs_dim, action_dim = task.widths
+    for program in programs:
+        actor = jax.tree.map(lambda leaf: leaf[0], states[program.label].actor_ema)
+        arguments = (program.config, actor, jax.random.key(SEED.value), np.zeros((1000, obs_dim)), action_dim)
+        paths[program.label] = {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
+    pictures.draw_trajectories(task, paths, workdir / "trajectories.png")
+    print(f"drew {workdir / 'trajectories.png'}")
+
+
 def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: list[np.ndarray]) -> None:
-    """One picture a task from the observations (M, E, O) of every step, whose first two numbers are x and y."""
+    """One picture a maze from the observations (M, E, O) of every step, whose first two numbers are x and y."""
     from gtp_jax import pictures  # needs matplotlib, which nothing else does
 
     xy = np.stack(steps)[..., :2]
@@ -53,7 +70,8 @@ def main(stack: contextlib.ExitStack) -> None:
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
     try:
-        config = ml_collections.ConfigDict(json.loads((workdir / "config.json").read_text()))
+        content = json.loads((workdir / "config.json").read_text())
+        config = ml_collections.ConfigDict(content)
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"{workdir} does not hold a run: {error}") from error
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
@@ -61,24 +79,31 @@ def main(stack: contextlib.ExitStack) -> None:
         raise UserError(f"{workdir} holds no checkpoint yet")
 
     try:
-        agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
-    except (AttributeError, TypeError) as error:
+        members = tuple(gtp_config.members(config))
+        programs = [
+            Program(label, AgentConfig.from_json(fields), members) for label, fields in content["agents"].items()
+        ]
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
     mesh = population.member_mesh(len(members))
-    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, SEED.value)
+    played_tasks = [tasks.get(member.task) for _ in programs for member in members]
+    evaluator = Evaluator(played_tasks, EPISODES.value, SEED.value)
     stack.callback(evaluator.close)
     width = (len(members), evaluator.observation_dim)
-    like = population.init(
-        members,
-        np.zeros(width, np.float32),
-        np.ones(width, np.float32),
-        evaluator.action_dim,
-        config=agent_config,
-        num_steps=config.num_steps,
-        mesh=mesh,
-    )
+    like = {
+        program.label: population.init(
+            members,
+            np.zeros(width, np.float32),
+            np.ones(width, np.float32),
+            evaluator.action_dim,
+            config=program.config,
+            num_steps=config.num_steps,
+            mesh=mesh,
+        )
+        for program in programs
+    }
     states, progress = checkpoints.restore(like), checkpoints.progress()
-    act = population.actor(action_dim=evaluator.action_dim, config=agent_config, mesh=mesh)
+    act = population.mixed_actor(programs, action_dim=evaluator.action_dim, mesh=mesh)
     print(f"{len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
     scores = {}
@@ -92,12 +117,12 @@ def main(stack: contextlib.ExitStack) -> None:
 
         played = evaluator(recorded_act, f"evaluation, K={k}")
         scores[k] = [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
-    entries = results.member_entries(
-        members, states, eta=agent_config.eta, datasets=progress["datasets"], scores=scores
-    )
+    entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
     content = {"step": checkpoints.latest_step, **results.provenance(mesh.size), "members": entries}
     results.write_json(workdir / "evaluation.json", content)
-    if PICTURES.value:
+    if PICTURES.value and members[0].task == "multigoal":
+        draw_trajectories(workdir, programs, states, [int(k) for k in SAMPLING_STEPS.value])
+    elif PICTURES.value:
         draw_pictures(workdir, evaluator, played, steps)
     print(f"\n{results.table(entries)}\n\nwritten to {workdir / 'evaluation.json'}")
 

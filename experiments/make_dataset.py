@@ -43,6 +43,8 @@ def summary(task: MazeTask, name: str) -> str:
 def main(_: contextlib.ExitStack, task_name: str) -> None:
     try:
         task = get(task_name)
+        if not isinstance(task, MazeTask):
+            raise UserError(f"{task_name} has no data set to make: training draws its data when it needs them")
         name = generate.dataset_id(task, _NUM_TRANSITIONS.value, _SEED.value)
         if get_dataset_path(name).exists() and not _FORCE.value:
             print(f"{name} exists already; --force makes it again")

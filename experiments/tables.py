@@ -21,7 +21,7 @@ def section(paths: list[pathlib.Path]) -> str:
     runs = [json.loads(path.read_text()) for path in paths]
     lines = [results.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
     for path, run in zip(paths, runs):
-        min_ = {name: f"{seconds / 60:.0f}" for name, seconds in run["timing"].items()}
+        min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
         lines.append(
             f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member; {min_['total_s']} min in all, "
             f"of which {min_['train_s']} training, {min_['dataset_s']} data and {min_['eval_s']} evaluation; "

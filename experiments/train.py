@@ -1,4 +1,4 @@
-"""Trains a population of GTP agents in one compiled program, evaluates it and writes everything to a working directory.
+"""Trains a population of agents, one compiled program for each structure, and writes everything to a working directory.
 
     python -m experiments.train --config=configs/antmaze.py[:VARIANT] [--workdir=DIR] [--config.FIELD=VALUE ...]
 
@@ -9,6 +9,7 @@ for; it comes with one line that says what to do.
 import contextlib
 import dataclasses
 import datetime
+import functools
 import json
 import pathlib
 import time
@@ -40,7 +41,8 @@ def open_workdir(config) -> pathlib.Path:
     )
     workdir = pathlib.Path(WORKDIR.value or f"runs/{name}").expanduser().absolute()
     # With every agent field spelt out, a run means the same when a preset changes.
-    content = json.loads(config.to_json()) | {"agent": dataclasses.asdict(gtp_config.agent_config(config))}
+    agents = {program.label: dataclasses.asdict(program.config) for program in gtp_config.programs(config)}
+    content = json.loads(config.to_json()) | {"agents": agents}
     content = json.loads(json.dumps(content))  # tuples become lists, as in the file
     path = workdir / "config.json"
     try:
@@ -65,13 +67,13 @@ def _differences(old: dict, new: dict, prefix: str = "") -> dict[str, tuple]:
     return found
 
 
-def load_datasets(config, discount: float, known: dict[str, dict]) -> dict[str, minari_source.Dataset]:
+def load_datasets(config, known: dict[str, dict]) -> dict[str, minari_source.Dataset]:
     """Each task's data; a resumed run takes the data sets that it began with."""
     datasets = {}
     for name in config.tasks:
         asked = known[name]["id"] if name in known else config.dataset
         generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
-        datasets[name] = minari_source.resolve(tasks.get(name), asked, discount=discount, **generated)
+        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
         record = datasets[name].record()
         if name in known and record["num_transitions"] != known[name]["num_transitions"]:
             raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
@@ -83,24 +85,21 @@ def load_datasets(config, discount: float, known: dict[str, dict]) -> dict[str, 
     return datasets
 
 
-def device_data(members, datasets, num_step_returns: int) -> tuple[population.Data, np.ndarray, np.ndarray]:
-    """All data sets end to end on the device, normalised, and each member's observation statistics (M, O)."""
-    statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
+def device_data(members, datasets, statistics, num_step_returns: int, gamma: float) -> population.Data:
+    """All data sets end to end on the device, normalised."""
     parts, offsets, start = [], {}, 0
     for name, dataset in datasets.items():
         mean, std = statistics[name]
-        t = transitions.n_step(dataset.transitions, num_step_returns)
+        t = transitions.n_step(dataset.transitions, num_step_returns, gamma)
         obs, next_obs = ((x - mean) / std for x in (t.obs, t.next_obs))
         parts.append(agent.Batch(obs, t.action, t.reward, next_obs, t.discount))
         offsets[name] = start
         start += len(t.reward)
-    data = population.Data(
+    return population.Data(
         jax.tree.map(lambda *x: jnp.asarray(np.concatenate(x)), *parts),
         jnp.array([offsets[member.task] for member in members], jnp.int32),
         jnp.array([len(datasets[member.task].transitions.reward) for member in members], jnp.int32),
     )
-    means, stds = (np.stack([statistics[member.task][i] for member in members]) for i in (0, 1))
-    return data, means, stds
 
 
 def main(stack: contextlib.ExitStack) -> None:
@@ -112,8 +111,9 @@ def main(stack: contextlib.ExitStack) -> None:
         gtp_config.validate(config)
     except OSError as error:  # a config file that cannot be read is noticed at the first look into it
         raise UserError(str(error).splitlines()[-1].strip()) from error
-    agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
-    names = [f"{member.task}-seed{member.seed}" for member in members]
+    programs, members = gtp_config.programs(config), gtp_config.members(config)
+    prefixes = [f"{program.label}/" if len(programs) > 1 else "" for program in programs]
+    names = [f"{prefix}{member.task}-seed{member.seed}" for prefix in prefixes for member in members]
     workdir = open_workdir(config)
 
     # ---------------------------------------------------------------- what runs where
@@ -121,14 +121,16 @@ def main(stack: contextlib.ExitStack) -> None:
     mesh = population.member_mesh(len(members))
     used = f"{mesh.size} of {jax.device_count()} devices in use"
     print(f"gtp_jax on {device.device_kind} ({used}, jax {jax.__version__}); workdir {workdir}")
-    guidance = f"{agent_config.critic} critic" if agent_config.uses_critic else "behaviour cloning, no critic"
     size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
-    print(f"{len(members)} members ({size}), {config.num_steps} updates each, {guidance}")
+    for program in programs:
+        critic = f"{program.config.critic} critic" if program.config.uses_critic else "behaviour cloning, no critic"
+        print(f"{program.label}: {len(members)} members ({size}), {config.num_steps} updates each, {critic}")
 
     # ---------------------------------------------------------------- data
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
     progress = {
         "timing": dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0),
+        "train_s": {program.label: 0.0 for program in programs},
         "datasets": {},
     }
     if checkpoints.latest_step is not None:
@@ -136,28 +138,36 @@ def main(stack: contextlib.ExitStack) -> None:
     timing = progress["timing"]
     before = timing["total_s"]
     clock = time.perf_counter()
-    datasets = load_datasets(config, agent_config.discount, progress["datasets"])
+    datasets = load_datasets(config, progress["datasets"])
     progress["datasets"] = {name: dataset.record() for name, dataset in datasets.items()} | progress["datasets"]
-    data, obs_mean, obs_std = device_data(members, datasets, agent_config.num_step_returns)
+    statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
+
+    @functools.cache  # programs that look ahead alike share one copy
+    def placed(num_step_returns, gamma):
+        return population.place(device_data(members, datasets, statistics, num_step_returns, gamma), mesh)
+
+    data = {program.label: placed(program.config.num_step_returns, program.config.discount) for program in programs}
     timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- the population, fresh or resumed
-    action_dim = data.transitions.action.shape[-1]
-    states = population.init(
-        members, obs_mean, obs_std, action_dim, config=agent_config, num_steps=config.num_steps, mesh=mesh
-    )
+    obs_mean, obs_std = (np.stack([statistics[member.task][i] for member in members]) for i in (0, 1))
+    _, action_dim = tasks.get(config.tasks[0]).widths
+    states = {
+        program.label: population.init(
+            members, obs_mean, obs_std, action_dim, config=program.config, num_steps=config.num_steps, mesh=mesh
+        )
+        for program in programs
+    }
     step = 0
     if checkpoints.latest_step is not None:
         step, states = checkpoints.latest_step, checkpoints.restore(states)
         print(f"resumed from update {step}")
-    data = population.place(data, mesh)
     logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
 
     # ---------------------------------------------------------------- evaluation
-    act = population.actor(action_dim=action_dim, config=agent_config, mesh=mesh)
-    evaluator = stack.enter_context(
-        contextlib.closing(Evaluator([tasks.get(m.task) for m in members], config.eval.episodes, config.eval.seed))
-    )
+    act = population.mixed_actor(programs, action_dim=action_dim, mesh=mesh)
+    played_tasks = [tasks.get(member.task) for _ in programs for member in members]
+    evaluator = stack.enter_context(contextlib.closing(Evaluator(played_tasks, config.eval.episodes, config.eval.seed)))
 
     def evaluate(num_steps: int) -> list[dict]:
         clock = time.perf_counter()
@@ -167,20 +177,29 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- training
     chunk = gtp_config.chunk_length(config)
-    train = population.trainer(
-        config=agent_config, batch_size=config.batch_size, num_updates=chunk, num_steps=config.num_steps, mesh=mesh
-    )
-    clock = time.perf_counter()
-    if step < config.num_steps:
-        train = train.lower(states, data).compile()
+    trainers, clock = {}, time.perf_counter()
+    for program in programs if step < config.num_steps else ():
+        train = population.trainer(
+            config=program.config,
+            batch_size=config.batch_size,
+            num_updates=chunk,
+            num_steps=config.num_steps,
+            mesh=mesh,
+        )
+        trainers[program.label] = train.lower(states[program.label], data[program.label]).compile()
     timing["compile_s"] += time.perf_counter() - clock
     bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
     while step < config.num_steps:
-        clock = time.perf_counter()
-        states, metrics = train(states, data)
-        metrics = {name: np.asarray(values).tolist() for name, values in metrics.items()}
+        metrics = {}
+        for i, (label, train) in enumerate(trainers.items()):
+            clock = time.perf_counter()
+            states[label], means = train(states[label], data[label])
+            for name, values in means.items():
+                row = metrics.setdefault(name, [None] * len(names))
+                row[i * len(members) : (i + 1) * len(members)] = np.asarray(values).tolist()
+            progress["train_s"][label] += time.perf_counter() - clock
         step += chunk
-        timing["train_s"] += time.perf_counter() - clock
+        timing["train_s"] = sum(progress["train_s"].values())
         bar.update(chunk)
         logger.write(step, metrics)
         if step % config.eval.interval == 0 and step < config.num_steps:
@@ -195,21 +214,34 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- results
     scores = {k: evaluate(k) for k in config.eval.sampling_steps}
-    entries = results.member_entries(
-        members, states, eta=agent_config.eta, datasets=progress["datasets"], scores=scores
-    )
+    action_ms = {
+        program.label: {
+            str(k): 1e3
+            * population.action_seconds(
+                states[program.label], action_dim=action_dim, config=program.config, num_steps=k
+            )
+            for k in config.eval.sampling_steps
+        }
+        for program in programs
+    }
+    entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
     timing["total_s"] = before + time.perf_counter() - started
-    updates = len(members) * config.num_steps
+    updates = len(names) * config.num_steps
     results.write_json(
         workdir / "results.json",
         {
             "num_steps": config.num_steps,
             **results.provenance(mesh.size),
-            "timing": {**timing, "member_updates_per_s": updates / timing["train_s"]},
+            "timing": {
+                **timing,
+                "member_updates_per_s": updates / timing["train_s"],
+                "train_s_of": progress["train_s"],
+                "action_ms": action_ms,
+            },
             "members": entries,
         },
     )
-    print(f"\n{results.table(entries)}\n")
+    print(f"\n{results.table(entries, action_ms)}\n")
     print(
         f"{timing['total_s']:.0f} s in all, {updates / timing['train_s']:.0f} member-updates/s; "
         f"results in {workdir / 'results.json'}"

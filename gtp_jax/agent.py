@@ -112,12 +112,16 @@ def init(
     )
 
 
-def _sample(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, dim: int, num_steps: int):
-    """Clipped K-step actions (B, D) at normalised observations (B, O)."""
+def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, dim: int, num_steps: int):
+    """From noise to actions in K steps: (K + 1, B, D) at normalised observations (B, O), not clipped."""
     step = sampling.STEPS[OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler]
-    shape, schedule = (obs.shape[0], dim), schedule_of(config)
-    actions = sampling.sample(phi_of(config, actor, obs), key, shape, schedule=schedule, num_steps=num_steps, step=step)
-    return jnp.clip(actions, -1.0, 1.0)
+    phi, shape, schedule = phi_of(config, actor, obs), (obs.shape[0], dim), schedule_of(config)
+    return sampling.trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=step)
+
+
+def _sample(*args) -> jax.Array:
+    """Actions (B, D) in [-1, 1]: where a `trajectory` ends."""
+    return jnp.clip(trajectory(*args)[-1], -1.0, 1.0)
 
 
 def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):

@@ -63,6 +63,11 @@ class AgentConfig:
     def uses_critic(self) -> bool:
         return self.eta != 0 or self.num_candidates > 1
 
+    @classmethod
+    def from_json(cls, fields: dict) -> "AgentConfig":
+        """Of what `dataclasses.asdict` gave before a trip through JSON, which knows no tuples."""
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
     def validate(self) -> None:
         """Raises ValueError with one line that names the field, its value and what is allowed."""
         choices = {

@@ -1,6 +1,7 @@
 """What a run is made of: the fields every config file has, and their checking."""
 
 import dataclasses
+import itertools
 import math
 
 import ml_collections
@@ -9,7 +10,7 @@ from ml_collections import config_dict
 from gtp_jax import tasks
 from gtp_jax.agent_config import AgentConfig
 from gtp_jax.errors import UserError
-from gtp_jax.population import Member
+from gtp_jax.population import Member, Program
 from gtp_jax.presets import PRESETS
 
 
@@ -21,7 +22,9 @@ def base() -> ml_collections.ConfigDict:
     config.num_seeds = 4  # members per task: seed, seed + 1, ...
     config.num_steps = 20_000  # updates per member
     config.batch_size = 256
-    config.preset = "default"  # name in gtp_jax.presets.PRESETS: what agent fields left at None mean
+    # Name in gtp_jax.presets.PRESETS: what agent fields left at None mean. This, agent.objective and agent.critic may
+    # hold several names with commas between; then all combinations train side by side, one program for each.
+    config.preset = "default"
 
     config.dataset = "auto"  # auto (D4RL's data, or generated ones) | generated | a Minari data set's id
     config.generate = ml_collections.ConfigDict()  # of generated data
@@ -54,22 +57,31 @@ def chunk_length(config: ml_collections.ConfigDict) -> int:
     return math.gcd(500, config.num_steps, config.eval.interval, config.checkpoint.interval)
 
 
-def agent_config(config: ml_collections.ConfigDict) -> AgentConfig:
-    """The preset with the config's own values in place.
+def programs(config: ml_collections.ConfigDict) -> list[Program]:
+    """One for each combination of the presets, objectives and critics asked for, all with the same members.
 
     Raises:
         UserError: unknown preset, or a value out of range.
     """
-    if config.preset not in PRESETS:
-        raise UserError(f"preset = {config.preset!r} must be one of {', '.join(PRESETS)}")
-    # A tuple that went through JSON is a list.
-    given = {name: tuple(v) if isinstance(v, list) else v for name, v in config.agent.items() if v is not None}
-    result = dataclasses.replace(PRESETS[config.preset], **given)
-    try:
-        result.validate()
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return result
+    given = {name: value for name, value in config.agent.items() if value is not None}
+    several = {"preset": config.preset, **{name: given[name] for name in ("objective", "critic") if name in given}}
+    several = {name: value.split(",") for name, value in several.items()}
+    found = []
+    for names in itertools.product(*several.values()):
+        chosen = dict(zip(several, names))
+        preset = chosen.pop("preset")
+        if preset not in PRESETS:
+            raise UserError(f"preset = {preset!r} must be one of {', '.join(PRESETS)}")
+        agent_config = dataclasses.replace(PRESETS[preset], **{**given, **chosen})
+        try:
+            agent_config.validate()
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        label = "-".join([preset, *(chosen[name] for name in chosen if len(several[name]) > 1)])
+        found.append(Program(label, agent_config, tuple(members(config))))
+    if len({program.label for program in found}) < len(found):
+        raise UserError(f"preset = {config.preset!r}, agent.objective or agent.critic names one of its choices twice")
+    return found
 
 
 def validate(config: ml_collections.ConfigDict) -> None:
@@ -107,8 +119,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
             task = tasks.get(name)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if task.is_ant != tasks.get(config.tasks[0]).is_ant:
-            raise UserError("tasks of one run must have observations and actions of one width: antmaze or pointmaze")
+        if task.widths != tasks.get(config.tasks[0]).widths:
+            raise UserError(f"tasks of one run must have observations and actions of one width, unlike {config.tasks}")
     if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
         raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
     if config.num_steps // chunk_length(config) > 10_000:
@@ -116,4 +128,4 @@ def validate(config: ml_collections.ConfigDict) -> None:
             f"num_steps = {config.num_steps}, eval.interval = {config.eval.interval} and checkpoint.interval = "
             f"{config.checkpoint.interval} have only {chunk_length(config)} as common divisor; take rounder numbers"
         )
-    agent_config(config)
+    programs(config)

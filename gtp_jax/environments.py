@@ -6,7 +6,7 @@ import warnings
 import gymnasium
 import numpy as np
 
-from gtp_jax.tasks import MazeTask
+from gtp_jax.tasks import MODE_RADIUS, MazeTask, MultigoalTask, Task
 
 START_NOISE = 0.1  # metres; D4RL's, where gymnasium-robotics draws from a quarter of a cell
 
@@ -53,6 +53,25 @@ def make_maze(task: MazeTask, position_noise: float) -> gymnasium.Env:
     return env
 
 
-def make(task: MazeTask) -> gymnasium.Env:
+class Multigoal(gymnasium.Env):
+    """One step: the observation is 0, and an action within `MODE_RADIUS` of a mode has reward 1."""
+
+    def __init__(self, task: MultigoalTask):
+        self._task = task
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        success = bool(self._task.distances(np.asarray(action)).min() <= MODE_RADIUS)
+        return np.zeros(1, np.float32), float(success), True, False, {"success": success}
+
+
+def make(task: Task) -> gymnasium.Env:
     """The task's evaluation environment; each one is independent and seeded at `reset`."""
+    if isinstance(task, MultigoalTask):
+        return Multigoal(task)
     return MazeEvaluation(make_maze(task, START_NOISE), task)

@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from gtp_jax import environments
 from gtp_jax.cores import available_cores
-from gtp_jax.tasks import MazeTask
+from gtp_jax.data import multigoal
+from gtp_jax.tasks import MultigoalTask, Task
 
 
 class Episodes(NamedTuple):
@@ -18,6 +19,7 @@ class Episodes(NamedTuple):
     returns: np.ndarray  # (E,) float64
     successes: np.ndarray  # (E,) bool
     lengths: np.ndarray  # (E,) int64, steps
+    actions: np.ndarray  # (E, D) float32, the first of each episode
 
 
 class Evaluator:
@@ -29,7 +31,7 @@ class Evaluator:
         seed: episode e of every member starts from environment seed `seed + e`, so members face the same starts.
     """
 
-    def __init__(self, tasks: Sequence[MazeTask], num_episodes: int, seed: int = 0):
+    def __init__(self, tasks: Sequence[Task], num_episodes: int, seed: int = 0):
         self.tasks = tasks
         self.num_episodes = num_episodes
         self.seed = seed
@@ -63,17 +65,18 @@ class Evaluator:
             successes[index] |= info["success"]
             return not (terminated or truncated)
 
-        time = 0
+        first_actions, time = None, 0
         bar = tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0)
         while running:
             actions = np.nan_to_num(act(observations, time))  # of NaN MuJoCo would write a file of warnings
+            first_actions = actions if first_actions is None else first_actions
             blocks = [running[i :: self._num_threads] for i in range(self._num_threads)]
             alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
             still = [index for block in alive for index in block]
             bar.update(len(running) - len(still))
             running, time = still, time + 1
         bar.close()
-        return [Episodes(*member) for member in zip(returns, successes, lengths)]
+        return [Episodes(*member) for member in zip(returns, successes, lengths, first_actions)]
 
     def close(self) -> None:
         self._threads.shutdown()
@@ -81,8 +84,11 @@ class Evaluator:
             env.close()
 
 
-def summarize(task: MazeTask, episodes: Episodes) -> dict[str, float]:
+def summarize(task: Task, episodes: Episodes) -> dict[str, float]:
     """The entry of results.json for one member and one K."""
+    extra = {}
+    if isinstance(task, MultigoalTask):
+        extra = multigoal.describe(task, episodes.actions, multigoal.draw(task, len(episodes.actions), seed=2**31))
     return {
         "episodes": len(episodes.returns),
         "return_mean": float(episodes.returns.mean()),
@@ -90,6 +96,7 @@ def summarize(task: MazeTask, episodes: Episodes) -> dict[str, float]:
         "success_rate": float(episodes.successes.mean()),
         "normalized_score": float(task.normalized_score(episodes.returns.mean())),
         "length_mean": float(episodes.lengths.mean()),
+        **extra,
     }
 
 

@@ -28,13 +28,21 @@ class MetricsLogger:
             tensorboardX.SummaryWriter(str(workdir / "tensorboard" / name), purge_step=step + 1) for name in names
         ]
 
-    def write(self, step: int, metrics: dict[str, list[float]]) -> None:
-        """Appends one line: {"step": ..., metric: [one value a member], ...}; null stands for what is not finite."""
-        finite = {name: [v if math.isfinite(v) else None for v in values] for name, values in metrics.items()}
-        self._file.write(json.dumps({"step": step, **finite}) + "\n")
+    def write(self, step: int, metrics: dict[str, list[float | None]]) -> None:
+        """Appends one line: {"step": ..., metric: [one value a member], ...}; null stands for what is not finite.
+
+        A member that has no such metric has None.
+        """
+
+        def finite(value):
+            return value if value is not None and math.isfinite(value) else None
+
+        line = {name: [finite(value) for value in values] for name, values in metrics.items()}
+        self._file.write(json.dumps({"step": step, **line}) + "\n")
         for name, values in metrics.items():
             for board, value in zip(self._boards, values, strict=True):
-                board.add_scalar(name, value, step)
+                if value is not None:
+                    board.add_scalar(name, value, step)
 
     def close(self) -> None:
         self._file.close()

@@ -1,4 +1,4 @@
-"""Pictures of mazes, seen from above. Needs matplotlib, which is in the extra `dev`."""
+"""Pictures of mazes, seen from above, and of samples in the plane. Needs matplotlib, which is in the extra `dev`."""
 
 import pathlib
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
-from gtp_jax.tasks import SUCCESS_RADIUS, MazeTask
+from gtp_jax.tasks import MODE_RADIUS, SUCCESS_RADIUS, MazeTask, MultigoalTask
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -36,4 +36,28 @@ def draw_paths(task: MazeTask, paths: Sequence[np.ndarray], successes: Sequence[
     axes.autoscale_view()
     axes.set_axis_off()
     figure.savefig(file, dpi=120)
+    pyplot.close(figure)
+
+
+def draw_trajectories(task: MultigoalTask, paths: dict[str, dict[int, np.ndarray]], file: pathlib.Path) -> None:
+    """A row an agent, a column a number of steps: the ways from noise to actions, and the modes.
+
+    Args:
+        paths: (K + 1, N, 2) by agent and K.
+        file: PNG to write.
+    """
+    rows, columns = len(paths), len(next(iter(paths.values())))
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(2.2 * columns, 2.2 * rows), layout="constrained", squeeze=False
+    )
+    for row, (label, by_steps) in zip(grid, paths.items()):
+        for axes, (k, path) in zip(row, by_steps.items()):
+            axes.plot(*path[:, :200].transpose(2, 0, 1), color="0.6", lw=0.3, zorder=1)
+            off = task.distances(path[-1]).min(axis=-1) > MODE_RADIUS
+            axes.scatter(*path[-1].T, s=2, c=np.where(off, "tab:red", "tab:blue"), lw=0, zorder=2)
+            for mode in task.modes:
+                axes.add_patch(pyplot.Circle(mode, MODE_RADIUS, fill=False, color="tab:green", lw=0.6, zorder=3))
+            axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[], aspect="equal")
+            axes.set_title(f"{label}, K = {k}: {100 * off.mean():.1f} % off", fontsize=7)
+    figure.savefig(file, dpi=110)
     pyplot.close(figure)

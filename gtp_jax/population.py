@@ -1,4 +1,4 @@
-"""Populations: every member (one task, one seed) trains in one compiled program.
+"""Populations: all members (tasks x seeds) of one structure train in one compiled program.
 
 Members are one mapped axis, updates a `lax.scan`, data on the device, state donated. Members never talk: on several
 devices the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a
@@ -9,6 +9,7 @@ accelerators the members share kernels, whose rounding may depend on how many th
 
 import dataclasses
 import functools
+import time
 import zlib
 from typing import NamedTuple
 
@@ -28,6 +29,15 @@ class Member:
 
     task: str
     seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """Members whose agents have one structure, and so one compiled program; a population may have several."""
+
+    label: str
+    config: AgentConfig
+    members: tuple[Member, ...]
 
 
 _ACTING = 2**32 - 1  # folded into a member's key to act; training folds in steps, which are smaller
@@ -151,3 +161,31 @@ def actor(*, action_dim: int, config: AgentConfig, mesh: Mesh):
     return lambda states, observations, time, *, num_steps: np.asarray(
         act_all(states, observations, time, num_steps=num_steps)
     )
+
+
+def mixed_actor(programs, *, action_dim: int, mesh: Mesh):
+    """`actor` of several programs: states by label, and the members of one program after those of another."""
+    actors = {program.label: actor(action_dim=action_dim, config=program.config, mesh=mesh) for program in programs}
+
+    def act(states, observations, time, *, num_steps):
+        shares = np.split(observations, len(programs))
+        return np.concatenate(
+            [
+                actors[label](states[label], share, time, num_steps=num_steps)
+                for label, share in zip(actors, shares, strict=True)
+            ]
+        )
+
+    return act
+
+
+def action_seconds(states, *, action_dim: int, config: AgentConfig, num_steps: int, repeats: int = 100) -> float:
+    """Median time of one action for one observation, NumPy in and out, by the first member, compilation aside."""
+    state = jax.tree.map(lambda leaf: leaf[0], states)
+    act = jax.jit(functools.partial(agent.act, action_dim=action_dim, config=config, num_steps=num_steps))
+    seconds = []
+    for _ in range(repeats + 1):
+        clock = time.perf_counter()
+        np.asarray(act(state, state.key, np.asarray(state.obs_mean)[None]))
+        seconds.append(time.perf_counter() - clock)
+    return float(np.median(seconds[1:]))

@@ -17,7 +17,7 @@ import numpy as np
 from gtp_jax.agent import AgentState
 from gtp_jax.cores import available_cores
 from gtp_jax.evaluation import success_interval
-from gtp_jax.population import Member
+from gtp_jax.population import Program
 
 
 def params_digest(params) -> str:
@@ -42,30 +42,36 @@ def write_json(path: pathlib.Path, content) -> None:
 
 
 def member_entries(
-    members: Sequence[Member], states: AgentState, *, eta: float, datasets: dict[str, dict], scores: dict[int, list]
+    programs: Sequence[Program],
+    states: dict[str, AgentState],
+    *,
+    datasets: dict[str, dict],
+    scores: dict[int, list],
 ) -> list[dict]:
     """The `members` of results.json.
 
     Args:
-        states: stacked, one row a member.
+        states: by the program's label, stacked, one row a member.
         datasets: `minari_source.Dataset.record` of each task.
-        scores: for each K the `evaluation.summarize` of each member.
+        scores: for each K the `evaluation.summarize` of each member, those of one program after another's.
     """
     entries = []
-    stacked = jax.device_get({"actor": states.actor_ema, "critic": states.critic})
-    for i, member in enumerate(members):
-        params = jax.tree.map(lambda x, i=i: x[i], stacked)
-        entries.append(
-            {
-                "task": member.task,
-                "seed": member.seed,
-                "hparams": {"eta": eta},
-                "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
-                "params_digest": params_digest(params),
-                "dataset": datasets[member.task],
-                "eval": {str(k): each[i] for k, each in scores.items()},
-            }
-        )
+    for program in programs:
+        stacked = jax.device_get({"actor": states[program.label].actor_ema, "critic": states[program.label].critic})
+        for i, member in enumerate(program.members):
+            params = jax.tree.map(lambda x, i=i: x[i], stacked)
+            entries.append(
+                {
+                    "task": member.task,
+                    "agent": program.label,
+                    "seed": member.seed,
+                    "hparams": {"eta": program.config.eta},
+                    "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
+                    "params_digest": params_digest(params),
+                    "dataset": datasets[member.task],
+                    "eval": {str(k): each[len(entries)] for k, each in scores.items()},
+                }
+            )
     return entries
 
 
@@ -96,35 +102,74 @@ def provenance(num_devices: int) -> dict:
     }
 
 
-def table(members: Sequence[dict]) -> str:
-    """A Markdown table of the `members` of results.json: one row per task and K, pooled over seeds.
+def table(members: Sequence[dict], action_ms: dict[str, dict[str, float]] | None = None) -> str:
+    """A Markdown table of the `members` of results.json: one row per run, task, agent and K, pooled over seeds.
 
-    Members that carry a `label` (the run they are of) get a column for it, and are pooled by it too.
+    There is a column for the run where members carry a `label`, and one for the agent where there are several. Tasks of
+    another kind than mazes have a table of their own.
+
+    Args:
+        action_ms: if there is to be a column for it, by agent and K.
     """
-    header = ["task", "data set", "source", "K", "success rate [95 %]", "normalised score", "episodes", "seeds"]
-    rows = []
-    labelled = any("label" in member for member in members)
+    kinds = {}
+    for member in members:
+        kinds.setdefault("off_mode" in next(iter(member["eval"].values())), []).append(member)
+    return "\n\n".join(
+        _table(group, _multigoal_cells if multigoal else _maze_cells, action_ms) for multigoal, group in kinds.items()
+    )
+
+
+def _table(members: Sequence[dict], cells_of, action_ms) -> str:
+    keys = {
+        "run": lambda member: member.get("label"),
+        "agent": lambda member: member.get("agent"),
+        "task": lambda member: member["task"],
+    }
     groups = {}
     for member in members:
-        groups.setdefault((member.get("label"), member["task"]), []).append(member)
-    for (label, task), group in groups.items():
+        groups.setdefault(tuple(key(member) for key in keys.values()), []).append(member)
+    shown = [name == "task" or len({group[i] for group in groups}) > 1 for i, name in enumerate(keys)]
+    shown[0] = any("label" in member for member in members)
+    rows = [[name for name, show in zip(keys, shown) if show]]
+    for names, group in groups.items():
         for k in group[0]["eval"]:
-            scores = [member["eval"][k] for member in group]
-            rates = [score["success_rate"] for score in scores]
-            low, high = success_interval(rates, scores[0]["episodes"])
-            row = [
-                task,
-                group[0]["dataset"]["id"],
-                group[0]["dataset"]["source"],
-                k,
-                f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
-                f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
-                f"{len(group)} x {scores[0]['episodes']}",
-                ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group),
-            ]
-            rows.append([label, *row] if labelled else row)
-    header = ["run", *header] if labelled else header
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in [header, *rows]]
+            cells = cells_of(k, [member["eval"][k] for member in group], group[0]["dataset"])
+            if action_ms:
+                cells["ms an action"] = f"{action_ms[group[0]['agent']][k]:.2f}"
+            cells["seeds"] = ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group)
+            rows.append([*(name for name, show in zip(names, shown) if show), *cells.values()])
+    rows[0] += cells
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(lines)
+
+
+def _maze_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+    rates = [score["success_rate"] for score in scores]
+    low, high = success_interval(rates, scores[0]["episodes"])
+    return {
+        "data set": dataset["id"],
+        "source": dataset["source"],
+        "K": k,
+        "success rate [95 %]": f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
+        "normalised score": f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
+        "episodes": f"{len(scores)} x {scores[0]['episodes']}",
+    }
+
+
+def _multigoal_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+    del dataset  # always the same
+    shares = np.mean([score["mode_shares"] for score in scores], axis=0)
+
+    def spread(name, digits):
+        values = [score[name] for score in scores]
+        return f"{np.mean(values):.{digits}f} +- {np.std(values, ddof=len(values) > 1):.{digits}f}"
+
+    return {
+        "K": k,
+        "off mode": spread("off_mode", 3),
+        "mode shares": " ".join(f"{share:.2f}" for share in shares),
+        "energy distance": spread("energy_distance", 4),
+        "samples": f"{len(scores)} x {scores[0]['episodes']}",
+    }

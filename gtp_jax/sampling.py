@@ -48,15 +48,30 @@ def sample(
     Returns:
         (B, D) actions, not clipped.
     """
+    return trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=step)[-1]
+
+
+def trajectory(
+    phi: SurrogateMap,
+    key: chex.PRNGKey,
+    shape: tuple[int, int],
+    *,
+    schedule: Schedule,
+    num_steps: int,
+    step: Step = STEPS["map"],
+) -> jax.Array:
+    """What `sample` passes through: (K + 1, B, D), from noise at sigma_max to actions."""
     times = sampling_times(schedule, num_steps)
     key_start, key_steps = jax.random.split(key)
     start = schedule.sigma_max * jax.random.normal(key_start, shape)
 
     def advance(x, interval):
         key, t, tau = interval
-        return step(phi, key, x, *(jnp.broadcast_to(level, shape[:1]) for level in (t, tau))), None
+        x = step(phi, key, x, *(jnp.broadcast_to(level, shape[:1]) for level in (t, tau)))
+        return x, x
 
-    return jax.lax.scan(advance, start, (jax.random.split(key_steps, num_steps), times[:-1], times[1:]))[0]
+    _, path = jax.lax.scan(advance, start, (jax.random.split(key_steps, num_steps), times[:-1], times[1:]))
+    return jnp.concatenate([start[None], path])
 
 
 def choose(

@@ -6,7 +6,6 @@ import json
 import pathlib
 import re
 
-import ml_collections
 import pytest
 from absl import flags
 from ml_collections import config_flags
@@ -38,6 +37,12 @@ def variants():
     return found
 
 
+def agent_config(config):
+    """Of a config with one program."""
+    (program,) = gtp_config.programs(config)
+    return program.config
+
+
 def load(*overrides, file="pointmaze.py"):
     """The config as the command line gives it."""
     values, arguments = flags.FlagValues(), ["train", f"--config={CONFIGS / file}", *overrides]
@@ -57,13 +62,15 @@ def test_every_variant_that_a_config_file_lists_is_valid(name, variant):
 
 
 def test_every_task_has_a_variant():
-    assert {f"{name}/{variant}" for name, variant in variants()} >= set(tasks.TASKS)
+    assert {f"{name}/{variant}" for name, variant in variants()} >= set(tasks.MAZES)
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
-def test_an_unknown_variant_is_an_error_that_lists_those_there_are(path):
-    with pytest.raises(ValueError, match="unknown variant 'giant'.*umaze.*medium"):
-        module(path).get_config("giant")
+@pytest.mark.parametrize(
+    "name, known", [("antmaze", "umaze.*medium"), ("pointmaze", "umaze.*medium"), ("multigoal", "none")]
+)
+def test_an_unknown_variant_is_an_error_that_lists_those_there_are(name, known):
+    with pytest.raises(ValueError, match=f"unknown variant 'giant' of {name}; .*{known}"):
+        module(CONFIGS / f"{name}.py").get_config("giant")
 
 
 def test_members_are_tasks_times_seeds():
@@ -77,16 +84,50 @@ def test_members_are_tasks_times_seeds():
     ]
 
 
+# ------------------------------------------------------------------------------------------------- programs
+
+
+def test_one_preset_is_one_program_of_its_name():
+    (program,) = gtp_config.programs(load("--config.preset=paper"))
+    assert program.label == "paper" and program.members == tuple(gtp_config.members(load()))
+
+
+def test_presets_and_objectives_with_commas_are_all_combinations():
+    programs = gtp_config.programs(load("--config.preset=default,paper", "--config.agent.objective=gtp,ctm"))
+    assert [(p.label, p.config.objective, p.config.sigma_max) for p in programs] == [
+        ("default-gtp", "gtp", 3.0),
+        ("default-ctm", "ctm", 3.0),
+        ("paper-gtp", "gtp", 80.0),
+        ("paper-ctm", "ctm", 80.0),
+    ]
+
+
+def test_programs_share_the_fields_that_are_set():
+    programs = gtp_config.programs(load("--config.preset=default,idql", "--config.agent.learning_rate=0.01"))
+    assert [program.config.learning_rate for program in programs] == [0.01, 0.01]
+
+
+@pytest.mark.parametrize("flag", ["preset=paper,paper", "agent.critic=td,td"])
+def test_the_same_program_twice_is_refused(flag):
+    refused(f"--config.{flag}", "names one of its choices twice")
+
+
 # ------------------------------------------------------------------------------------------------- the agent's fields
 
 
 def another(name):
     """A valid value of a field that is not the default one."""
     value = getattr(PRESETS["default"], name)
-    choices = {"distance": "squared", "time_weight": "uniform", "target": "ema", "critic": "td"}
+    choices = {"distance": "squared", "time_weight": "uniform", "target": "ema", "critic": "td", "guidance": "q"}
+    choices |= {"objective": "ctm", "sampler": "heun", "spacing": "linear", "solver": "heun"}
     if isinstance(value, str):
         return choices[name]
-    changes = {bool: lambda: not value, float: lambda: value / 2, int: lambda: value + 1, tuple: lambda: (32, 32)}
+    changes = {
+        bool: lambda: not value,
+        float: lambda: value / 2 or 0.5,
+        int: lambda: value + 1,
+        tuple: lambda: (32, 32),
+    }
     return changes[type(value)]()
 
 
@@ -94,22 +135,20 @@ def another(name):
 def test_a_flag_sets_the_agents_field_and_no_other(name):
     base, changed = load(), load(f"--config.agent.{name}={another(name)}")
     gtp_config.validate(changed)
-    expected = dataclasses.replace(gtp_config.agent_config(base), **{name: another(name)})
-    assert gtp_config.agent_config(changed) == expected != gtp_config.agent_config(base)
+    expected = dataclasses.replace(agent_config(base), **{name: another(name)})
+    assert agent_config(changed) == expected != agent_config(base)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_fields_that_are_not_set_are_the_presets(name):
     config = gtp_config.base()
     config.preset = name
-    assert gtp_config.agent_config(config) == PRESETS[name]
+    assert agent_config(config) == PRESETS[name]
 
 
-def test_a_config_is_the_same_after_a_trip_through_its_file():
-    config = load("--config.agent.eta=0.5", "--config.agent.hidden_dims=(32,32)")
-    again = ml_collections.ConfigDict(json.loads(config.to_json()))
-    assert gtp_config.agent_config(again) == gtp_config.agent_config(config)
-    assert gtp_config.members(again) == gtp_config.members(config)
+def test_an_agents_settings_are_the_same_after_a_trip_through_a_file():
+    before = agent_config(load("--config.agent.eta=0.5", "--config.agent.hidden_dims=(32,32)"))
+    assert AgentConfig.from_json(json.loads(json.dumps(dataclasses.asdict(before)))) == before
 
 
 # ------------------------------------------------------------------------------------------------- bad values
@@ -139,6 +178,8 @@ def test_a_setting_that_is_not_finite_is_refused(name, value):
     "flag, message",
     [
         ("preset=best", "preset = 'best' must be one of default, long_horizon, paper"),
+        ("preset=paper,best", "preset = 'best' must be one of default, long_horizon, paper"),
+        ("agent.objective=gan", "agent.objective = 'gan' must be one of gtp, ctm"),
         ("tasks=('antmaze/giant',)", "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
         ("tasks=()", "tasks = () must name at least one"),
         ("tasks=('pointmaze/umaze','pointmaze/umaze')", "and none twice"),

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from gtp_jax import environments
-from gtp_jax.tasks import TASKS, get
+from gtp_jax.tasks import MAZES, get
 
-every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+every_maze = pytest.mark.parametrize("task", MAZES.values(), ids=list(MAZES))
 one_of_each = pytest.mark.parametrize(
     "task", [get("antmaze/umaze"), get("pointmaze/umaze")], ids=lambda task: task.name
 )
 one_of_each_map = pytest.mark.parametrize(
-    "task", [task for name, task in TASKS.items() if not name.endswith("-diverse")], ids=lambda task: task.name
+    "task", [task for name, task in MAZES.items() if not name.endswith("-diverse")], ids=lambda task: task.name
 )
 EAST = np.array([1.0, 0.0])  # of umaze's goal lies a free cell
 
@@ -37,7 +37,7 @@ def rest(env):
     return np.zeros(env.action_space.shape, np.float32)
 
 
-@every_task
+@every_maze
 def test_starts_within_a_tenth_of_a_metre_of_the_start_cells_centre(env, task):
     starts = np.array([env.reset(seed=seed)[0][:2] for seed in range(20)])
     assert np.abs(starts - task.cell_centre(task.start)).max() <= 0.1 + 1e-6
@@ -99,7 +99,7 @@ def test_the_horizon_truncates_and_does_not_terminate(env, task):
     assert ends == [(False, False)] * (task.horizon - 1) + [(False, True)]
 
 
-@every_task
+@every_maze
 def test_observations_are_what_the_space_says(env, task):
     observation, _ = env.reset(seed=0)
     assert observation in env.observation_space and env.step(rest(env))[0] in env.observation_space

@@ -58,7 +58,7 @@ def test_batched_episodes_are_those_played_one_at_a_time(evaluate):
         alone = [
             play_alone(task, 5 + e, lambda observation, task=task: towards_goal(task, observation)) for e in range(3)
         ]
-        assert list(zip(*episodes)) == alone
+        assert list(zip(episodes.returns, episodes.successes, episodes.lengths)) == alone
 
 
 def test_the_walk_to_the_goal_succeeds_and_rest_does_not(evaluate):
@@ -123,6 +123,7 @@ def test_a_summary_is_what_the_episodes_came_to():
         returns=np.array([1.0, 0.0, 1.0, 1.0]),
         successes=np.array([True, False, True, True]),
         lengths=np.array([10, 300, 20, 30]),
+        actions=np.zeros((4, 2)),
     )
     assert evaluation.summarize(UMAZE, episodes) == {
         "episodes": 4,

@@ -36,9 +36,7 @@ def empty_store(store):
 def resolve(task, dataset="auto", num_transitions=200):
     """The data set, and what was said about it."""
     said = []
-    found = minari_source.resolve(
-        task, dataset, discount=GAMMA, num_transitions=num_transitions, seed=0, say=said.append
-    )
+    found = minari_source.resolve(task, dataset, num_transitions=num_transitions, seed=0, say=said.append)
     return found, said
 
 
@@ -64,7 +62,7 @@ def folder(store, task):
 def complaint(task=POINT):
     """The one line that a data set of D4RL's name in the store is refused with."""
     with pytest.raises(UserError) as caught:
-        minari_source.load(task, task.minari_id, GAMMA)
+        minari_source.load(task, task.minari_id)
     assert len(str(caught.value).splitlines()) == 1 and task.minari_id in str(caught.value)
     return str(caught.value)
 
@@ -200,7 +198,7 @@ def with_hub(tmp_path, store):
         "import sys; from gtp_jax import errors, tasks; from gtp_jax.data import minari_source\n"
         "try:\n"
         "  found = minari_source.resolve(tasks.get('pointmaze/umaze'), sys.argv[1],"
-        " discount=0.99, num_transitions=100, seed=0)\n"
+        " num_transitions=100, seed=0)\n"
         "  print(*found.record().values())\n"
         "except errors.UserError as error: print('refused:', error)\n"
     )
@@ -263,7 +261,7 @@ def test_lost_blocks_never_show_a_traceback(store):
             damaged[start : start + 16] = bytes(16)
         path.write_bytes(damaged)
         with contextlib.suppress(UserError):
-            minari_source.load(POINT, POINT.minari_id, GAMMA)
+            minari_source.load(POINT, POINT.minari_id)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}"])

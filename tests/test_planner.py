@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gtp_jax.data import planner
-from gtp_jax.tasks import TASKS, get
+from gtp_jax.tasks import MAZES, get
 
 
 def flood_distances(maze_map, start):
@@ -64,7 +64,7 @@ def test_advance_never_passes_the_last_waypoint():
     assert planner.advance(waypoints, 0, np.array([0.0, 0.1]), threshold=0.05) == 0
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", sorted(MAZES))
 def test_following_waypoints_straight_reaches_the_goal_through_free_cells(name):
     task = get(name)
     threshold = 1.0 if task.is_ant else 0.1

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gtp_jax import results
 from gtp_jax.agent import AgentState
-from gtp_jax.population import Member
+from gtp_jax.agent_config import AgentConfig
+from gtp_jax.population import Member, Program
 
 
 def params():
@@ -109,10 +110,11 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path):
 def entries_of(weights):
     """Of members that have these weights and are otherwise empty."""
     empty = AgentState(*[None] * len(AgentState._fields))
-    members = [Member("pointmaze/umaze", seed) for seed in range(len(weights))]
+    members = tuple(Member("pointmaze/umaze", seed) for seed in range(len(weights)))
     scores = {5: [{"success_rate": 0.1 * seed} for seed in range(len(weights))]}
-    states = empty._replace(actor_ema={"kernel": jnp.asarray(weights)})
-    return results.member_entries(members, states, eta=1.0, datasets={"pointmaze/umaze": {}}, scores=scores)
+    states = {"mine": empty._replace(actor_ema={"kernel": jnp.asarray(weights)})}
+    programs = [Program("mine", AgentConfig(eta=1.0), members)]
+    return results.member_entries(programs, states, datasets={"pointmaze/umaze": {}}, scores=scores)
 
 
 def test_an_entry_has_the_scores_and_the_digest_of_its_own_member():
@@ -164,6 +166,35 @@ def test_runs_with_labels_are_kept_apart():
     ]
     header, _, *body = rows(results.table(members))
     assert header[0] == "run" and [(row[0], row[6]) for row in body] == [("BC", "50.0"), ("RL", "100.0")]
+
+
+def test_agents_are_kept_apart():
+    members = [
+        {**member("antmaze/umaze", 0, {"5": rate}), "agent": agent} for agent, rate in [("bc", 0.5), ("iql", 1.0)]
+    ]
+    header, _, *body = rows(results.table(members))
+    assert header[0] == "agent" and [(row[0], row[6]) for row in body] == [("bc", "50.0"), ("iql", "100.0")]
+
+
+def test_the_time_an_action_takes_has_a_column_where_it_is_known():
+    members = [{**member("antmaze/umaze", 0, {"1": 0.5, "5": 1.0}), "agent": "bc"}]
+    header, _, *body = rows(results.table(members, {"bc": {"1": 0.25, "5": 1.5}}))
+    assert [row[header.index("ms an action")] for row in body] == ["0.25", "1.50"]
+
+
+def test_multigoal_has_a_table_of_its_own():
+    score = {"off_mode": 0.25, "mode_shares": [0.1, 0.2, 0.3, 0.4], "energy_distance": 0.5, "episodes": 8}
+    plane = {**member("multigoal", 0, {}), "eval": {"2": score}}
+    maze, multigoal = results.table([member("antmaze/umaze", 0, {"5": 1.0}), plane]).split("\n\n")
+    assert "multigoal" not in maze and rows(multigoal)[2] == [
+        "multigoal",
+        "2",
+        "0.250 +- 0.000",
+        "0.10 0.20 0.30 0.40",
+        "0.5000 +- 0.0000",
+        "1 x 8",
+        "0",
+    ]
 
 
 def test_the_table_marks_members_that_diverged():

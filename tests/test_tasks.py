@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gtp_jax import environments, tasks
-from gtp_jax.tasks import TASKS, get
+from gtp_jax.tasks import MAZES, get
 
-every_task = pytest.mark.parametrize("task", TASKS.values(), ids=list(TASKS))
+every_maze = pytest.mark.parametrize("task", MAZES.values(), ids=list(MAZES))
 
 
 def cells(task):
@@ -15,20 +15,20 @@ def cells(task):
 
 @pytest.fixture(scope="module")
 def simulators():
-    envs = {name: environments.make_maze(task, 0.0) for name, task in TASKS.items()}
+    envs = {name: environments.make_maze(task, 0.0) for name, task in MAZES.items()}
     yield {name: env.unwrapped for name, env in envs.items()}
     for env in envs.values():
         env.close()
 
 
-@every_task
+@every_maze
 def test_cell_centres_are_the_simulators(task, simulators):
     maze = simulators[task.name].maze
     for cell in cells(task):
         np.testing.assert_allclose(task.cell_centre(cell), maze.cell_rowcol_to_xy(np.array(cell)), atol=1e-9)
 
 
-@every_task
+@every_maze
 def test_cells_of_positions_are_the_simulators(task, simulators):
     maze = simulators[task.name].maze
     rng = np.random.default_rng(0)
@@ -37,13 +37,13 @@ def test_cells_of_positions_are_the_simulators(task, simulators):
         assert task.cell_of(xy) == cell == tuple(maze.cell_xy_to_rowcol(xy))
 
 
-@every_task
+@every_maze
 def test_start_goal_and_data_cells_are_free(task):
     for i, j in [task.start, task.goal, *task.data_starts, *task.data_goals]:
         assert task.maze_map[i][j] == 0
 
 
-@every_task
+@every_maze
 def test_walls_are_where_the_simulator_has_them(task, simulators):
     blocks = {name for name in map(str, named_geoms(simulators[task.name])) if name.startswith("block_")}
     assert blocks == {f"block_{i}_{j}" for i, j in cells(task) if task.maze_map[i][j]}
@@ -63,7 +63,7 @@ def test_evaluation_starts_far_from_the_goal(size):
 def test_an_unknown_task_is_an_error_that_lists_those_there_are():
     with pytest.raises(ValueError, match="unknown task 'antmaze/giant'") as caught:
         get("antmaze/giant")
-    assert all(name in str(caught.value) for name in TASKS)
+    assert all(name in str(caught.value) for name in tasks.TASKS)
 
 
 @pytest.mark.parametrize("size", tasks.ANTMAZE)
@@ -91,7 +91,7 @@ def test_flatten_keeps_leading_axes():
     assert get("antmaze/umaze").flatten(observation).shape == (5, 3, 29)
 
 
-@every_task
+@every_maze
 def test_success_ends_exactly_half_a_metre_from_the_goal(task):
     directions = np.exp(2j * np.pi * np.arange(16) / 16)
     unit = np.stack([directions.real, directions.imag], axis=-1)

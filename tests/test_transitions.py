@@ -38,7 +38,7 @@ EPISODES = [
 def loaded(write_dataset):
     """The three episodes after a trip through a file whose rewards are all 7 and whose last steps all terminate."""
     write_dataset(NAME, EPISODES)
-    return minari_source.load(POINT, NAME, GAMMA)
+    return minari_source.load(POINT, NAME)
 
 
 def test_observations_are_the_episodes_without_their_last(loaded):
@@ -60,7 +60,7 @@ def test_rewards_are_1_where_the_next_position_is_within_half_a_metre_of_the_eva
 
 
 def test_the_value_is_cut_off_at_the_goal_and_not_at_a_timeout(loaded):
-    np.testing.assert_allclose(loaded.discount, GAMMA * np.array([1, 1, 1, 1, 0, 0, 1, 0]))
+    np.testing.assert_array_equal(loaded.discount, [1, 1, 1, 1, 0, 0, 1, 0])
 
 
 def test_ends_are_those_of_the_recorded_episodes(loaded):
@@ -76,7 +76,7 @@ def test_everything_is_float32_but_the_ends(loaded):
 
 def test_the_ants_observation_is_its_position_before_the_rest():
     observations = {"achieved_goal": np.full((3, 2), 1.0), "observation": np.full((3, 27), 2.0)}
-    result = transitions.from_episodes(get("antmaze/umaze"), [(observations, np.zeros((2, 8)))], GAMMA)
+    result = transitions.from_episodes(get("antmaze/umaze"), [(observations, np.zeros((2, 8)))])
     np.testing.assert_array_equal(result.obs, np.array([[1.0] * 2 + [2.0] * 27] * 2))
 
 
@@ -88,7 +88,7 @@ def look_ahead(t, i, n):
     reward, discount = 0.0, 1.0
     for j in range(i, i + n):
         reward += discount * t.reward[j]
-        discount *= t.discount[j]
+        discount *= GAMMA * t.discount[j]
         if t.end[j] or not t.discount[j]:
             break
     return reward, discount, t.next_obs[j]
@@ -108,14 +108,14 @@ def data(draw):
         action=rng.uniform(-1, 1, (size, 1)).astype(np.float32),
         reward=rng.normal(size=size).astype(np.float32),
         next_obs=100 + np.arange(size, dtype=np.float32)[:, None],
-        discount=np.where(terminal, 0.0, GAMMA).astype(np.float32),
+        discount=np.where(terminal, 0.0, 1.0).astype(np.float32),
         end=end,
     )
 
 
 @given(data(), st.integers(1, 15))
 def test_n_step_returns_are_the_sums_of_their_definition(t, n):
-    result = transitions.n_step(t, n)
+    result = transitions.n_step(t, n, GAMMA)
     for i in range(len(t.reward)):
         reward, discount, next_obs = look_ahead(t, i, n)
         np.testing.assert_allclose(result.reward[i], reward, rtol=1e-4, atol=1e-5)
@@ -126,14 +126,15 @@ def test_n_step_returns_are_the_sums_of_their_definition(t, n):
 @given(data(), st.integers(1, 15))
 def test_n_step_returns_leave_what_they_were_given_as_it_was(t, n):
     before = [values.copy() for values in t]
-    transitions.n_step(t, n)
+    transitions.n_step(t, n, GAMMA)
     for old, new in zip(before, t):
         np.testing.assert_array_equal(old, new)
 
 
 @given(data())
-def test_one_step_returns_are_the_transitions(t):
-    for old, new in zip(t, transitions.n_step(t, 1)):
+def test_one_step_returns_are_the_transitions_discounted_once(t):
+    expected = t._replace(discount=np.float32(GAMMA) * t.discount)
+    for old, new in zip(expected, transitions.n_step(t, 1, GAMMA)):
         np.testing.assert_array_equal(old, new)
 
 
@@ -175,12 +176,12 @@ def damaged(where, value):
 )
 def test_values_that_are_not_finite_are_an_error(where, complaint, value):
     with pytest.raises(UserError, match=complaint):
-        transitions.from_episodes(POINT, [episode(2.0, 1.5), damaged(where, value)], GAMMA)
+        transitions.from_episodes(POINT, [episode(2.0, 1.5), damaged(where, value)])
 
 
 def test_an_action_out_of_range_is_an_error_with_its_size():
     with pytest.raises(UserError, match=r"magnitude 1\.500, actions must lie in \[-1, 1\]"):
-        transitions.from_episodes(POINT, [damaged("action", -1.5)], GAMMA)
+        transitions.from_episodes(POINT, [damaged("action", -1.5)])
 
 
 @pytest.mark.parametrize("surplus", [-1, 1])
@@ -188,10 +189,10 @@ def test_an_episode_of_the_wrong_length_is_an_error_that_names_it(surplus):
     observations, actions = episode(2.0, 1.5, 1.2)
     actions = np.resize(actions, (2 + surplus, 2))
     with pytest.raises(UserError, match="episode 1 has 3 observations for"):
-        transitions.from_episodes(POINT, [episode(2.0, 1.5), (observations, actions)], GAMMA)
+        transitions.from_episodes(POINT, [episode(2.0, 1.5), (observations, actions)])
 
 
 @pytest.mark.parametrize("episodes", [[], [episode(2.0)]], ids=["no episodes", "no steps"])
 def test_empty_data_are_an_error(episodes):
     with pytest.raises(UserError, match="no transitions"):
-        transitions.from_episodes(POINT, episodes, GAMMA)
+        transitions.from_episodes(POINT, episodes)

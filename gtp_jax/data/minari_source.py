@@ -9,9 +9,9 @@ from typing import NamedTuple
 import minari
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from gtp_jax.data import generate, transitions
+from gtp_jax.data import generate, multigoal, transitions
 from gtp_jax.errors import UserError
-from gtp_jax.tasks import MazeTask
+from gtp_jax.tasks import MazeTask, MultigoalTask, Task
 
 HUB_TIMEOUT = 5.0  # seconds until the hub counts as out of reach
 HUB_REPOSITORY = "farama-minari/D4RL"
@@ -67,7 +67,7 @@ def _download(dataset_id: str) -> None:
         raise
 
 
-def load(task: MazeTask, dataset_id: str, discount: float) -> transitions.Transitions:
+def load(task: MazeTask, dataset_id: str) -> transitions.Transitions:
     """Reads a data set of the local store.
 
     Raises:
@@ -82,7 +82,7 @@ def load(task: MazeTask, dataset_id: str, discount: float) -> transitions.Transi
             raise UserError("it does not record its observation and action space; it is not used")
         dataset = minari.MinariDataset(path)
         episodes = ((episode.observations, episode.actions) for episode in dataset.iterate_episodes())
-        return transitions.from_episodes(task, _checked(task, episodes), discount)
+        return transitions.from_episodes(task, _checked(task, episodes))
     except UserError as error:
         raise UserError(f"data set {dataset_id}: {error}") from error
     except Exception as error:  # on damaged files h5py and Minari raise nearly everything there is
@@ -104,7 +104,7 @@ def _checked(task: MazeTask, episodes):
         yield observations, actions
 
 
-def resolve(task: MazeTask, dataset: str, *, discount: float, num_transitions: int, seed: int, say=print) -> Dataset:
+def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say=print) -> Dataset:
     """The task's data, by what the user asked for.
 
     Args:
@@ -116,6 +116,11 @@ def resolve(task: MazeTask, dataset: str, *, discount: float, num_transitions: i
     Raises:
         UserError: the data cannot be had, or are damaged.
     """
+    if isinstance(task, MultigoalTask):
+        if dataset not in ("auto", "generated"):
+            raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
+        made = multigoal.transitions(task, num_transitions, seed)
+        return Dataset(f"gtp_jax/{task.name}-{num_transitions}-seed{seed}-v1", "generated", made)
     if dataset not in ("auto", "generated") and not _ID.fullmatch(dataset):
         raise UserError(f"dataset = {dataset!r} must be auto, generated or a Minari id such as {task.minari_id}")
     stand_in = generate.dataset_id(task, num_transitions, seed)
@@ -131,11 +136,11 @@ def resolve(task: MazeTask, dataset: str, *, discount: float, num_transitions: i
                 raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
             except BrokenProcessPool as error:
                 raise UserError(f"{stand_in} was not made; a process that worked at it was killed") from error
-        return Dataset(stand_in, "generated", load(task, stand_in, discount))
+        return Dataset(stand_in, "generated", load(task, stand_in))
     dataset_id = task.minari_id if dataset == "auto" else dataset
     source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
     if not _is_local(dataset_id):
         say(f"{task.name}: downloading {dataset_id}")
         _download(dataset_id)
         source = "minari-remote"
-    return Dataset(dataset_id, source, load(task, dataset_id, discount))
+    return Dataset(dataset_id, source, load(task, dataset_id))

@@ -16,13 +16,11 @@ class Transitions(NamedTuple):
     action: np.ndarray  # (N, D) in [-1, 1]
     reward: np.ndarray  # (N,)
     next_obs: np.ndarray  # (N, O)
-    discount: np.ndarray  # (N,) 0 where the task's episode terminated, else gamma, or gamma^n
+    discount: np.ndarray  # (N,) 0 where the task's episode terminated, else 1, or gamma^n of `n_step`
     end: np.ndarray  # (N,) bool, the last transition of its recorded episode
 
 
-def from_episodes(
-    task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray], np.ndarray]], discount: float
-) -> Transitions:
+def from_episodes(task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray], np.ndarray]]) -> Transitions:
     """Transitions with D4RL's semantics from maze episodes collected under any goal.
 
     A transition whose next position lies within 0.5 of the evaluation goal has reward 1 and is terminal, whatever goal
@@ -43,7 +41,7 @@ def from_episodes(
             raise UserError(f"episode {number} has {len(obs)} observations for {len(actions)} actions; it is damaged")
         reached = task.reached(observations["achieved_goal"][1:])
         end = np.arange(len(actions)) == len(actions) - 1
-        row = Transitions(obs[:-1], actions, reached, obs[1:], discount * ~reached, end)
+        row = Transitions(obs[:-1], actions, reached, obs[1:], ~reached, end)
         for column, values in zip(columns, row):
             column.append(values)
     if not sum(map(len, columns.obs)):
@@ -58,7 +56,7 @@ def from_episodes(
     return result
 
 
-def n_step(transitions: Transitions, n: int) -> Transitions:
+def n_step(transitions: Transitions, n: int, gamma: float) -> Transitions:
     """Looks up to n steps ahead: reward sum_k gamma^k r_k, next_obs s_n, discount gamma^n (Sutton, 1988).
 
     It looks no farther than the terminal, whose discount is 0, or than the last observation of the recorded episode,
@@ -66,13 +64,14 @@ def n_step(transitions: Transitions, n: int) -> Transitions:
     the values are of acting like the data for n steps and well thereafter.
     """
     size = len(transitions.reward)
-    reward, discount = transitions.reward.copy(), transitions.discount.copy()
+    reward, one_step = transitions.reward.copy(), np.float32(gamma) * transitions.discount
+    discount = one_step.copy()
     last = np.arange(size)  # the transition that each one looks ahead to
-    open_ = ~transitions.end & (discount > 0)
+    open_ = ~transitions.end & (transitions.discount > 0)
     for _ in range(n - 1):
         last = np.where(open_, last + 1, last)
         reward += np.where(open_, discount * transitions.reward[last], 0.0)
-        discount *= np.where(open_, transitions.discount[last], 1.0)
+        discount *= np.where(open_, one_step[last], 1.0)
         open_ &= ~transitions.end[last] & (transitions.discount[last] > 0)
     return transitions._replace(reward=reward, next_obs=transitions.next_obs[last], discount=discount)
 
