@@ -17,6 +17,7 @@ import pytest
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.presets import PRESETS
 
 NUM_STEPS = 1000
@@ -26,8 +27,10 @@ CONFIGS = {
     "cloning": dataclasses.replace(PRESETS["default"], eta=0.0, **SMALL),
     "expectile": dataclasses.replace(PRESETS["default"], eta=10.0, **SMALL),
     "paper": dataclasses.replace(PRESETS["paper"], eta=10.0, sigma_max=3.0, target_sampling_steps=2, **SMALL),
+    "diffusion_ql": dataclasses.replace(PRESETS["diffusion_ql"], num_candidates=1, sigma_max=3.0, **SMALL),
+    "td3_bc": dataclasses.replace(PRESETS["td3_bc"], **SMALL),
 }
-GUIDED = ["expectile", "paper"]
+GUIDED = ["expectile", "paper", "diffusion_ql", "td3_bc"]
 MODES = jnp.array([[-0.6], [0.6]])
 
 
@@ -164,11 +167,54 @@ def test_the_weights_are_clipped_where_configured():
     np.testing.assert_allclose(four, 2 * two, rtol=0.05)
 
 
-def test_the_flow_loss_counts_by_its_coefficient():
-    metrics = metrics_of_first_update(flow_coef=0.25)
+@pytest.mark.parametrize("objective", ["gtp", "ctm"])
+def test_each_term_counts_by_its_coefficient(objective):
+    metrics = metrics_of_first_update(objective=objective, consistency_coef=0.5, flow_coef=0.25)
     np.testing.assert_allclose(
-        metrics["actor_loss"], metrics["consistency_loss"] + 0.25 * metrics["flow_loss"], rtol=1e-5
+        metrics["actor_loss"], 0.5 * metrics["consistency_loss"] + 0.25 * metrics["flow_loss"], rtol=1e-5
     )
+
+
+def test_the_solver_of_ctm_is_the_configured_one():
+    losses = {metrics_of_first_update(objective="ctm", **choice)["consistency_loss"].item() for choice in SOLVERS}
+    assert len(losses) == len(SOLVERS)
+
+
+SOLVERS = [{"solver": "euler"}, {"solver": "heun"}, {"solver": "euler", "solver_steps": 3}]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_metrics_name_the_terms_of_the_configured_objective(objective):
+    terms = {"regression": {"regression"}, "consistency": {"consistency"}}
+    terms |= dict.fromkeys(["diffusion", "flow_matching", "mean_flow"], {"flow"})
+    metrics = metrics_of_first_update(objective=objective)
+    expected = {f"{term}_loss" for term in terms.get(objective, {"consistency", "flow"})}
+    assert {name for name in metrics if name.endswith("_loss")} == expected | {"actor_loss"}
+
+
+def test_the_q_term_is_added_with_weight_eta():
+    metrics = metrics_of_guided_update(guidance="q", eta=0.5)
+    terms = metrics["consistency_loss"] + metrics["flow_loss"] + 0.5 * metrics["q_loss"]
+    np.testing.assert_allclose(metrics["actor_loss"], terms, rtol=1e-5)
+
+
+def test_guidance_by_q_weighs_no_example():
+    assert not [name for name in metrics_of_guided_update(guidance="q") if name.startswith("weight")]
+
+
+def test_the_max_q_backup_takes_the_best_of_its_samples():
+    """Of samples in both modes of the bandit, where one is worth 1: the target of a reward of 0 becomes gamma."""
+    run = bandit("paper")
+    state = run.trained._replace(actor_ema=bandit("cloning").trained.actor_ema)
+    batch = jax.tree.map(jnp.float32, bandit_data())._replace(next_obs=jnp.zeros((256, 1)), discount=jnp.ones(256))
+    # As rewards are learned already, the loss is that of the target's bootstrap value alone.
+    loss = {}
+    for samples in (1, 32):
+        config = dataclasses.replace(run.config, backup_samples=samples)
+        _, metrics = agent.update(state, KEY, batch, config=config, num_steps=NUM_STEPS)
+        loss[samples] = float(metrics["critic_loss"])
+    np.testing.assert_allclose(loss[32], 2.0, atol=0.4)
+    np.testing.assert_allclose(loss[1], 1.0, atol=0.4)
 
 
 # ---------------------------------------------------------------- learning
@@ -206,7 +252,7 @@ def test_expectile_critic_learns_the_expectile_of_the_rewards():
     np.testing.assert_allclose(value, 0.9, atol=0.05)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["cloning", "expectile", "paper"])  # where Q pulls, actions leave the data
 def test_actor_loss_goes_down(name):
     loss = bandit(name).metrics["flow_loss"]
     assert np.mean(loss[-100:]) < np.mean(loss[:10])
@@ -274,3 +320,63 @@ def test_the_best_of_several_candidates_is_of_the_rewarded_mode():
     state = run.trained._replace(actor_ema=bandit("cloning").trained.actor_ema)
     best = act(state, jnp.zeros((512, 1)), dataclasses.replace(run.config, num_candidates=8))
     assert np.mean(best > 0) > 0.95
+
+
+def test_candidates_are_ranked_where_eta_is_0():
+    """As in IDQL: the critic has no part in the actor's loss."""
+    run = bandit("expectile")
+    state = run.trained._replace(actor_ema=bandit("cloning").trained.actor_ema)
+    best = act(state, jnp.zeros((512, 1)), dataclasses.replace(run.config, num_candidates=8, eta=0.0))
+    assert np.mean(best > 0) > 0.95
+
+
+def test_a_high_temperature_chooses_among_candidates_by_chance():
+    run = bandit("expectile")
+    state = run.trained._replace(actor_ema=bandit("cloning").trained.actor_ema)
+    config = dataclasses.replace(run.config, num_candidates=8, candidate_temperature=1e6)
+    assert 0.35 < np.mean(act(state, jnp.zeros((512, 1)), config) > 0) < 0.65
+
+
+def test_the_sampler_is_the_one_of_the_objective_unless_configured():
+    run = bandit("cloning")
+    obs = jnp.zeros((64, 1))
+    own, euler, mean = (
+        act(run.trained, obs, dataclasses.replace(run.config, **choice))
+        for choice in ({"objective": "diffusion"}, {"sampler": "euler"}, {"objective": "regression"})
+    )
+    np.testing.assert_array_equal(own, euler)
+    assert len(np.unique(mean)) == 1 < len(np.unique(own))
+
+
+# ---------------------------------------------------------------- presets
+
+
+@functools.cache
+def cloned_pair(preset: str) -> np.ndarray:
+    """What two members of a preset do after 300 updates on the bandit, cloning: (2, 256)."""
+    config = dataclasses.replace(PRESETS[preset], eta=0.0, num_candidates=1, **SMALL)
+    data = jax.tree.map(jnp.float32, bandit_data())
+
+    @jax.jit
+    @jax.vmap
+    def train_and_act(key):
+        state = agent.init(key, jnp.zeros(1), jnp.ones(1), 1, config=config, num_steps=300)
+        update = functools.partial(agent.update, batch=data, config=config, num_steps=300)
+        state, _ = jax.lax.scan(update, state, jax.random.split(key, 300))
+        return agent.act(state, key, jnp.zeros((256, 1)), action_dim=1, config=config, num_steps=5)[:, 0]
+
+    return np.asarray(train_and_act(jax.random.split(KEY, 2)))
+
+
+MULTIMODAL = [name for name in PRESETS if PRESETS[name].objective not in ("regression",)]
+
+
+@pytest.mark.parametrize("preset", MULTIMODAL)
+def test_every_generative_preset_learns_both_modes_under_vmap_and_scan(preset):
+    shares = np.mean(cloned_pair(preset) > 0, axis=1)
+    assert np.all((shares > 0.2) & (shares < 0.8))
+
+
+@pytest.mark.parametrize("preset", ["bc", "iql", "td3_bc"])
+def test_every_unimodal_preset_learns_the_mean(preset):
+    np.testing.assert_allclose(cloned_pair(preset), 0.0, atol=0.1)
