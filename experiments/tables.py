@@ -1,8 +1,8 @@
-"""Writes the tables of README.md from results.json files.
+"""Writes the tables of README.md and docs/*.md from results.json files.
 
     python -m experiments.tables
 
-Each place in README that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
+Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
 with the table, command, date and hardware of those files, which are results.json as `experiments.train` wrote them.
 """
 
@@ -30,8 +30,12 @@ def section(paths: list[pathlib.Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def pages() -> list[pathlib.Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
 def fill(text: str, root: pathlib.Path) -> str:
-    """README's text with every table as the files below `root` have it now."""
+    """A page's text with every table as the files below `root` have it now."""
 
     def replace(match: re.Match) -> str:
         return match[1] + section([root / name for name in match[2].split()]) + match[3]
@@ -40,5 +44,5 @@ def fill(text: str, root: pathlib.Path) -> str:
 
 
 if __name__ == "__main__":
-    readme = ROOT / "README.md"
-    readme.write_text(fill(readme.read_text(), ROOT))
+    for page in pages():
+        page.write_text(fill(page.read_text(), ROOT))

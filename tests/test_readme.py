@@ -5,19 +5,42 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from experiments import tables
 
 README = (tables.ROOT / "README.md").read_text()
 
 
+PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
 def test_the_python_program_runs_as_printed():
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (program,) = [program for program in PROGRAMS if "get_config" not in program]
     result = subprocess.run([sys.executable, "-c", program], cwd=tables.ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
-def test_tables_are_those_of_the_result_files():
-    assert tables.fill(README, tables.ROOT) == README
+def test_the_objective_of_ones_own_trains_beside_gtp(tmp_path):
+    (config,) = [program for program in PROGRAMS if "get_config" in program]
+    (tmp_path / "mine.py").write_text(config)
+    small = [
+        "num_steps=20",
+        "eval.interval=20",
+        "checkpoint.interval=20",
+        "eval.episodes=10",
+        "eval.sampling_steps=(2,)",
+    ]
+    command = [sys.executable, "-m", "experiments.train", f"--config={tmp_path / 'mine.py'}"]
+    command += [f"--workdir={tmp_path / 'run'}", *(f"--config.{change}" for change in small)]
+    result = subprocess.run(command, cwd=tables.ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "default-gtp" in result.stdout and "default-anchored" in result.stdout
+
+
+@pytest.mark.parametrize("page", tables.pages(), ids=lambda page: page.name)
+def test_tables_are_those_of_the_result_files(page):
+    assert tables.fill(page.read_text(), tables.ROOT) == page.read_text()
 
 
 def test_quick_start_is_exactly_two_commands_of_one_line():
