@@ -80,11 +80,12 @@ def main(stack: contextlib.ExitStack) -> None:
 
     try:
         members = tuple(gtp_config.members(config))
-        programs = [
-            Program(label, AgentConfig.from_json(fields), members) for label, fields in content["agents"].items()
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
+        agents = {label: AgentConfig.from_json(fields) for label, fields in content["agents"].items()}
+        for agent_config in agents.values():
+            agent_config.validate()
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
+    programs = [Program(label, agent_config, members) for label, agent_config in agents.items()]
     mesh = population.member_mesh(len(members))
     played_tasks = [tasks.get(member.task) for _ in programs for member in members]
     evaluator = Evaluator(played_tasks, EPISODES.value, SEED.value)
