@@ -87,8 +87,7 @@ def main(stack: contextlib.ExitStack) -> None:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
     programs = [Program(label, agent_config, members) for label, agent_config in agents.items()]
     mesh = population.member_mesh(len(members))
-    played_tasks = [tasks.get(member.task) for _ in programs for member in members]
-    evaluator = Evaluator(played_tasks, EPISODES.value, SEED.value)
+    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, SEED.value)
     stack.callback(evaluator.close)
     width = (len(members), evaluator.observation_dim)
     like = {

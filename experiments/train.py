@@ -48,8 +48,13 @@ def open_workdir(config) -> pathlib.Path:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):  # else there is nothing to mix up
-            for field, (old, new) in _differences(json.loads(path.read_text()), content).items():
-                raise UserError(f"{workdir} holds a run with {field} = {old}, not {new}; use another --workdir")
+            old = json.loads(path.read_text())
+            if "agents" not in old:
+                raise UserError(f"{workdir} holds a run of another version of gtp_jax; use another --workdir")
+            spelt_out = ("preset", "agent")  # in `agents`
+            old, new = ({k: v for k, v in each.items() if k not in spelt_out} for each in (old, content))
+            for field, (before, now) in _differences(old, new).items():
+                raise UserError(f"{workdir} holds a run with {field} = {before}, not {now}; use another --workdir")
         results.write_json(path, content)
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(f"working directory {workdir} cannot be used: {error}; use another --workdir") from error
@@ -146,7 +151,10 @@ def main(stack: contextlib.ExitStack) -> None:
     def placed(num_step_returns, gamma):
         return population.place(device_data(members, datasets, statistics, num_step_returns, gamma), mesh)
 
-    data = {program.label: placed(program.config.num_step_returns, program.config.discount) for program in programs}
+    data = {
+        p.label: placed(p.config.num_step_returns, p.config.discount) if p.config.uses_critic else placed(1, 1.0)
+        for p in programs
+    }
     timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- the population, fresh or resumed
@@ -165,15 +173,23 @@ def main(stack: contextlib.ExitStack) -> None:
     logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
 
     # ---------------------------------------------------------------- evaluation
-    act = population.mixed_actor(programs, action_dim=action_dim, mesh=mesh)
-    played_tasks = [tasks.get(member.task) for _ in programs for member in members]
-    evaluator = stack.enter_context(contextlib.closing(Evaluator(played_tasks, config.eval.episodes, config.eval.seed)))
+    actors = {p.label: population.actor(action_dim=action_dim, config=p.config, mesh=mesh) for p in programs}
+    evaluator = stack.enter_context(
+        contextlib.closing(Evaluator([tasks.get(m.task) for m in members], config.eval.episodes, config.eval.seed))
+    )
 
     def evaluate(num_steps: int) -> list[dict]:
-        clock = time.perf_counter()
-        played = evaluator(lambda obs, t: act(states, obs, t, num_steps=num_steps), f"evaluation, K={num_steps}")
+        """Of all members, those of one program after another's."""
+        clock, scores = time.perf_counter(), []
+        for label, act in actors.items():
+
+            def act_now(obs, t, act=act, label=label):
+                return act(states[label], obs, t, num_steps=num_steps)
+
+            played = evaluator(act_now, f"evaluation of {label}, K={num_steps}")
+            scores += [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played)]
         timing["eval_s"] += time.perf_counter() - clock
-        return [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played)]
+        return scores
 
     # ---------------------------------------------------------------- training
     chunk = gtp_config.chunk_length(config)

@@ -6,7 +6,6 @@ samples. With eta = 0, and one action a decision, there is no critic: its fields
 """
 
 import functools
-import inspect
 from typing import NamedTuple
 
 import chex
@@ -114,9 +113,10 @@ def init(
 
 def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, dim: int, num_steps: int):
     """From noise to actions in K steps: (K + 1, B, D) at normalised observations (B, O), not clipped."""
-    step = sampling.STEPS[OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler]
+    name = OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler
+    num_steps = 1 if name == "mean" else num_steps  # all are the same
     phi, shape, schedule = phi_of(config, actor, obs), (obs.shape[0], dim), schedule_of(config)
-    return sampling.trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=step)
+    return sampling.trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=sampling.STEPS[name])
 
 
 def _sample(*args) -> jax.Array:
@@ -160,18 +160,12 @@ _SOLVERS = {"euler": solution_map.euler_step, "heun": solution_map.heun_step}
 
 
 def _objective(config: AgentConfig):
-    """The loss of the configured objective, with those of the agent's settings that it names."""
-    loss = OBJECTIVES[config.objective].loss
-    settings = {
-        "consistency_coef": config.consistency_coef,
-        "flow_coef": config.flow_coef,
-        "distance": _DISTANCES[config.distance],
-        "time_weight": _TIME_WEIGHTS[config.time_weight],
-        "solver": _SOLVERS[config.solver],
-        "solver_steps": config.solver_steps,
-    }
-    accepted = inspect.signature(loss).parameters
-    return functools.partial(loss, **{name: value for name, value in settings.items() if name in accepted})
+    """The loss of the configured objective, with those of `objectives.SETTINGS` that it names."""
+    objective = OBJECTIVES[config.objective]
+    functions = {"distance": _DISTANCES, "time_weight": _TIME_WEIGHTS, "solver": _SOLVERS}
+    values = {name: getattr(config, name) for name in objective.settings()}
+    options = {name: functions[name][value] if name in functions else value for name, value in values.items()}
+    return functools.partial(objective.loss, **options)
 
 
 def update(
@@ -228,7 +222,8 @@ def update(
         parts = {f"{name}_loss": value for name, value in parts._asdict().items()}
         if config.eta != 0 and config.guidance == "q":
             parts["q_loss"] = q_term(actor)
-            loss += config.eta * parts["q_loss"]
+            # Diffusion-QL and TD3+BC average the imitation term over the action's dimensions, and it is a sum here.
+            loss += config.eta * batch.action.shape[-1] * parts["q_loss"]
         return loss, parts
 
     (loss, parts), grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)

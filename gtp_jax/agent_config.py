@@ -42,9 +42,7 @@ class AgentConfig:
     # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler
     # slope bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
     guidance: str = "weights"  # weights: advantage weights | q: the linear Q term of Diffusion-QL
-    eta: float = (
-        10.0  # strength of the guidance; 0 is behaviour cloning, without any critic (unless to rank candidates)
-    )
+    eta: float = 10.0  # strength of the guidance; 0 is cloning, without any critic unless to rank candidates
     truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
     max_weight: float = 5.0  # upper clip of the weights
     critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
@@ -53,9 +51,7 @@ class AgentConfig:
     expectile: float = 0.9  # of the expectile critic
     target_rate: float = 0.02  # Polyak step of the target critic
     target_sampling_steps: int = 5  # K of the policy samples in training: of the td critic and of guidance = q
-    backup_samples: int = (
-        1  # of the td critic: policy samples at the next state; the target takes the best (max-Q backup)
-    )
+    backup_samples: int = 1  # of the td critic: policy samples at the next state, of which the target takes the best
     num_candidates: int = 1  # actions drawn per decision, of which the critic chooses one
     candidate_temperature: float = 0.0  # 0 takes the highest Q; else it is drawn from softmax(Q / temperature)
 
@@ -84,6 +80,8 @@ class AgentConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"agent.{name} = {getattr(self, name)!r} must be one of {', '.join(allowed)}")
+        if (step := OBJECTIVES[self.objective].step) not in STEPS:
+            raise ValueError(f"agent.objective = {self.objective!r} names step {step!r}, not one of {', '.join(STEPS)}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not math.isfinite(value):

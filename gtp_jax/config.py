@@ -10,6 +10,7 @@ from ml_collections import config_dict
 from gtp_jax import tasks
 from gtp_jax.agent_config import AgentConfig
 from gtp_jax.errors import UserError
+from gtp_jax.objectives import OBJECTIVES, SETTINGS
 from gtp_jax.population import Member, Program
 from gtp_jax.presets import PRESETS
 
@@ -40,7 +41,7 @@ def base() -> ml_collections.ConfigDict:
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.interval = 5_000  # updates
 
-    config.agent = ml_collections.ConfigDict()  # None: the preset's value; see gtp_jax.presets.AgentConfig
+    config.agent = ml_collections.ConfigDict()  # None: the preset's value; see gtp_jax.agent_config
     for field in dataclasses.fields(AgentConfig):
         kind = type(getattr(PRESETS["default"], field.name))
         config.agent[field.name] = config_dict.placeholder(kind)
@@ -79,6 +80,10 @@ def programs(config: ml_collections.ConfigDict) -> list[Program]:
             raise UserError(str(error)) from error
         label = "-".join([preset, *(chosen[name] for name in chosen if len(several[name]) > 1)])
         found.append(Program(label, agent_config, tuple(members(config))))
+    for name in SETTINGS:
+        if name in given and not any(name in OBJECTIVES[p.config.objective].settings() for p in found):
+            asked = ", ".join(dict.fromkeys(program.config.objective for program in found))
+            raise UserError(f"agent.{name} = {given[name]} has no part in agent.objective = {asked}; leave it out")
     if len({program.label for program in found}) < len(found):
         raise UserError(f"preset = {config.preset!r}, agent.objective or agent.critic names one of its choices twice")
     return found

@@ -6,22 +6,30 @@ object (GTP, section 3), so here they differ by one function. Registering anothe
     objectives.OBJECTIVES["mine"] = objectives.Objective(my_loss)
 """
 
+import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
 from gtp_jax import losses
 
 
+# Fields of the agent's settings that are the business of one objective or another.
+SETTINGS = ("consistency_coef", "flow_coef", "distance", "time_weight", "solver", "solver_steps")
+
+
 class Objective(NamedTuple):
     """One way to learn the map.
 
     Attributes:
-        loss: with the signature of `losses.gtp_loss`; of the agent's loss settings it takes those that it names.
+        loss: with the signature of `losses.gtp_loss`; of `SETTINGS` it takes those that it names.
         step: name in `sampling.STEPS` of the sampler that suits what was learned.
     """
 
     loss: Callable
     step: str = "map"
+
+    def settings(self) -> list[str]:
+        return [name for name in SETTINGS if name in inspect.signature(self.loss).parameters]
 
 
 OBJECTIVES: dict[str, Objective] = {

@@ -163,22 +163,6 @@ def actor(*, action_dim: int, config: AgentConfig, mesh: Mesh):
     )
 
 
-def mixed_actor(programs, *, action_dim: int, mesh: Mesh):
-    """`actor` of several programs: states by label, and the members of one program after those of another."""
-    actors = {program.label: actor(action_dim=action_dim, config=program.config, mesh=mesh) for program in programs}
-
-    def act(states, observations, time, *, num_steps):
-        shares = np.split(observations, len(programs))
-        return np.concatenate(
-            [
-                actors[label](states[label], share, time, num_steps=num_steps)
-                for label, share in zip(actors, shares, strict=True)
-            ]
-        )
-
-    return act
-
-
 def action_seconds(states, *, action_dim: int, config: AgentConfig, num_steps: int, repeats: int = 100) -> float:
     """Median time of one action for one observation, NumPy in and out, by the first member, compilation aside."""
     state = jax.tree.map(lambda leaf: leaf[0], states)

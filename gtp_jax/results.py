@@ -1,5 +1,6 @@
 """results.json: building it, and the table that is printed from it."""
 
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
@@ -65,7 +66,7 @@ def member_entries(
                     "task": member.task,
                     "agent": program.label,
                     "seed": member.seed,
-                    "hparams": {"eta": program.config.eta},
+                    "hparams": dataclasses.asdict(program.config),
                     "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
                     "params_digest": params_digest(params),
                     "dataset": datasets[member.task],
@@ -122,7 +123,7 @@ def table(members: Sequence[dict], action_ms: dict[str, dict[str, float]] | None
 def _table(members: Sequence[dict], cells_of, action_ms) -> str:
     keys = {
         "run": lambda member: member.get("label"),
-        "agent": lambda member: member.get("agent"),
+        "agent": lambda member: member.get("agent", ""),
         "task": lambda member: member["task"],
     }
     groups = {}
@@ -160,7 +161,7 @@ def _maze_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
 
 def _multigoal_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
     del dataset  # always the same
-    shares = np.mean([score["mode_shares"] for score in scores], axis=0)
+    shares = [share for score in scores for share in score["mode_shares"]]
 
     def spread(name, digits):
         values = [score[name] for score in scores]
@@ -169,7 +170,7 @@ def _multigoal_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str
     return {
         "K": k,
         "off mode": spread("off_mode", 3),
-        "mode shares": " ".join(f"{share:.2f}" for share in shares),
+        "mode shares": f"{min(shares):.2f} to {max(shares):.2f}",
         "energy distance": spread("energy_distance", 4),
         "samples": f"{len(scores)} x {scores[0]['episodes']}",
     }

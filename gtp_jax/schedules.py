@@ -90,7 +90,7 @@ def grid_point(schedule: Schedule, index: chex.Numeric, num_intervals: chex.Nume
 
 
 def sampling_times(schedule: Schedule, num_steps: int) -> jax.Array:
-    """The (K + 1,) times that a K-step sampler visits: sigma_max first, 0 last, the Karras grid between."""
+    """The (K + 1,) times that a K-step sampler visits: sigma_max first, 0 last, the grid between."""
     return grid_point(schedule, jnp.arange(num_steps, -1, -1), num_steps).at[-1].set(0.0)
 
 

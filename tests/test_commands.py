@@ -114,7 +114,8 @@ def test_the_source_of_the_data_is_in_the_first_lines(finished):
 
 def test_config_json_holds_what_was_asked_for(finished):
     config = read(finished / "config.json")
-    assert (config["num_steps"], config["agent"]["hidden_dims"], config["agent"]["eta"]) == (600, [16], 3.0)
+    agent = config["agents"]["default"]
+    assert (config["num_steps"], agent["hidden_dims"], agent["eta"]) == (600, [16], 3.0)
 
 
 def test_results_json_is_as_the_contract_says(finished):
@@ -124,7 +125,7 @@ def test_results_json_is_as_the_contract_says(finished):
         assert results["timing"][name] > 0
     assert [(m["task"], m["seed"]) for m in results["members"]] == [("pointmaze/umaze", 0), ("pointmaze/umaze", 1)]
     for member in results["members"]:
-        assert member["hparams"] == {"eta": 3.0} and member["diverged"] is False
+        assert member["hparams"]["eta"] == 3.0 and member["agent"] == "default" and member["diverged"] is False
         assert member["params_digest"].startswith("sha256:") and len(member["params_digest"]) == 7 + 64
         assert member["dataset"] == {"id": DATA, "source": "generated", "num_transitions": 2000}
         assert list(member["eval"]) == ["1", "2"]
@@ -275,7 +276,7 @@ def test_train_refuses_a_store_it_cannot_make(refusal, tmp_path):
 
 def test_train_refuses_a_run_of_another_config(copy, refusal):
     message = refusal("train", *SMALL, "--config.agent.eta=1", f"--workdir={copy}")
-    assert "holds a run with agent.eta = 3.0, not 1.0; use another --workdir" in message
+    assert "holds a run with agents.default.eta = 3.0, not 1.0; use another --workdir" in message
 
 
 def test_a_refused_run_does_not_keep_its_working_directory_from_the_corrected_one(refusal, tmp_path):

@@ -27,7 +27,8 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
         return np.linalg.norm(a[:, None] - b[None], axis=-1).sum() / pairs
 
     n, m = len(x), len(y)
-    return float(2 * mean_distance(x, y, n * m) - mean_distance(x, x, n * (n - 1)) - mean_distance(y, y, m * (m - 1)))
+    within = mean_distance(x, x, max(1, n * (n - 1))) + mean_distance(y, y, max(1, m * (m - 1)))
+    return float(2 * mean_distance(x, y, n * m) - within)
 
 
 def describe(task: MultigoalTask, actions: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
@@ -35,7 +36,7 @@ def describe(task: MultigoalTask, actions: np.ndarray, held_out: np.ndarray) -> 
 
     Returns:
         mode_shares: of the actions within `MODE_RADIUS` of a mode, how many are of each; off_mode: share of the
-        actions farther than that from every mode; energy_distance: from held-out data (M, 2).
+        actions farther than that from every mode; energy_distance: of at most 4000 from as many held-out data (M, 2).
     """
     distances = task.distances(actions)
     on = distances.min(axis=-1) <= MODE_RADIUS
@@ -43,5 +44,5 @@ def describe(task: MultigoalTask, actions: np.ndarray, held_out: np.ndarray) -> 
     return {
         "off_mode": float(np.mean(~on)),
         "mode_shares": shares.tolist(),
-        "energy_distance": energy_distance(actions, held_out),
+        "energy_distance": energy_distance(actions[:4000], held_out[:4000]),  # memory goes with the square
     }

@@ -58,31 +58,36 @@ def shortcut_loss(
     schedule: Schedule,
     num_intervals: chex.Numeric,
     weights: jax.Array | None = None,
+    consistency_coef: chex.Numeric = 1.0,
     flow_coef: chex.Numeric = 1.0,
 ) -> tuple[jax.Array, MapLoss]:
     """Flow matching, and self-consistency: the velocity of a jump is the mean of those of its two halves.
 
-    Frans et al. (2024), arXiv 2410.12557, eq. 5. Lengths of a jump are sigma_max's time over a power of two, the
-    shortest at least its `num_intervals`th part. Arguments as of `gtp_loss`.
+    Frans et al. (2024), arXiv 2410.12557, eq. 5. Lengths of a jump are sigma_max's time over a power of two, so those
+    of K = 1, 2, 4, ... are trained and others interpolated. Halves of the shortest, at least the `num_intervals`th part,
+    take the velocity of the flow for their own. Arguments as of `gtp_loss`.
     """
     key_flow, key_length, key_start, key_noise = jax.random.split(key, 4)
     flow, _ = flow_matching_loss(
         phi, phi_target, key_flow, actions, schedule=schedule, num_intervals=num_intervals, weights=weights
     )
     batch = actions.shape[:1]
-    halvings = jnp.floor(jnp.log2(jnp.asarray(num_intervals, jnp.float32))).astype(jnp.int32)
-    count = 2 ** jax.random.randint(key_length, batch, 0, jnp.maximum(halvings, 1))  # of jumps from noise to data
-    high = _bounds(schedule)[1]
+    low, high = _bounds(schedule)
+    halvings = jnp.floor(jnp.log2(jnp.minimum(jnp.asarray(num_intervals, jnp.float32), high / low)))
+    halvings = jnp.maximum(halvings.astype(jnp.int32), 1)
+    count = 2 ** jax.random.randint(key_length, batch, 0, halvings)  # of jumps from noise to data
+    shortest = count == 2 ** (halvings - 1)
     end = jax.random.randint(key_start, batch, 0, count)
     s, middle, r = (high * (end + fraction) / count for fraction in (1.0, 0.5, 0.0))
 
     noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
     x = _interpolate(actions, noise, s)
-    first = average_velocity(phi_target, x, s, middle)
-    second = average_velocity(phi_target, x + (middle - s)[:, None] * first, middle, r)
+    first = average_velocity(phi_target, x, s, jnp.where(shortest, s, middle))
+    x_middle = x + (middle - s)[:, None] * first
+    second = average_velocity(phi_target, x_middle, middle, jnp.where(shortest, middle, r))
     target = jax.lax.stop_gradient((first + second) / 2)
     consistency = weighted_mean(weights, squared_error(average_velocity(phi, x, s, r), target))
-    return consistency + flow_coef * flow, MapLoss(consistency, flow)
+    return consistency_coef * consistency + flow_coef * flow, MapLoss(consistency, flow)
 
 
 def mean_flow_loss(
@@ -98,16 +103,18 @@ def mean_flow_loss(
 ) -> tuple[jax.Array, FlowLoss]:
     """|U(x_s, s, r) - sg( v - (s - r) dU/ds )|^2, v = z - a: the average velocity U by its own derivative.
 
-    Geng et al. (2025), arXiv 2505.13447, eq. 6 to 11: s and r uniform and ordered, r = s but for a share of the batch,
-    each example over its own squared error (their adaptive weight with p = 1). Arguments as of `gtp_loss`; phi_target
-    and num_intervals are not used.
+    Geng et al. (2025), arXiv 2505.13447, eq. 6 to 11: s and r uniform and ordered, and r = s but for a share of the
+    batch. Half of these jumps end at 0, as every sampler does, and the error is squared: their adaptive weight, which
+    divides each example by its own error, would have the few dimensions of an action learn modes and not means.
+    Arguments as of `gtp_loss`; phi_target and num_intervals are not used.
     """
     del phi_target, num_intervals
-    key_times, key_jump, key_noise = jax.random.split(key, 3)
+    key_times, key_jump, key_end, key_noise = jax.random.split(key, 4)
     low, high = _bounds(schedule)
     times = jax.random.uniform(key_times, (2, *actions.shape[:1]), minval=low, maxval=high)
     s = jnp.max(times, axis=0)
-    r = jnp.where(jax.random.bernoulli(key_jump, share_of_jumps, s.shape), jnp.min(times, axis=0), s)
+    end = jnp.where(jax.random.bernoulli(key_end, 0.5, s.shape), 0.0, jnp.min(times, axis=0))
+    r = jnp.where(jax.random.bernoulli(key_jump, share_of_jumps, s.shape), end, s)
     noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
 
     velocity = noise - actions
@@ -116,5 +123,5 @@ def mean_flow_loss(
         lambda x, s, r: average_velocity(phi, x, s, r), (_interpolate(actions, noise, s), s, r), tangents
     )
     error = squared_error(average, jax.lax.stop_gradient(velocity - (s - r)[:, None] * slope))
-    loss = weighted_mean(weights, error / jax.lax.stop_gradient(error + 1e-3))
-    return loss, FlowLoss(weighted_mean(weights, error))
+    loss = weighted_mean(weights, error)
+    return loss, FlowLoss(loss)
