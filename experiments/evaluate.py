@@ -1,12 +1,13 @@
 """Evaluates the latest checkpoint of a run, with as many episodes and values of K as asked for.
 
-    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000] [--pictures]
+    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=N] [--pictures]
 
 Prints a table and writes DIR/evaluation.json, laid out like results.json. With --pictures (and matplotlib) it also
 draws the paths walked at the last K, DIR/paths-TASK.png. Needs no data set.
 """
 
 import contextlib
+import importlib.util
 import json
 import pathlib
 
@@ -25,7 +26,9 @@ from gtp_jax.evaluation import Evaluator, summarize
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
 EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; 1000 is training's own evaluation.", lower_bound=0)
+SEED = flags.DEFINE_integer(
+    "seed", None, "Of the environments; that of the run's own evaluation if not given.", lower_bound=0
+)
 PICTURES = flags.DEFINE_bool("pictures", False, "Draw the paths walked at the last K.")
 
 
@@ -49,6 +52,8 @@ def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: li
 def main(stack: contextlib.ExitStack) -> None:
     if WORKDIR.value is None:
         raise UserError("--workdir is needed, the directory of a run")
+    if PICTURES.value and not importlib.util.find_spec("matplotlib"):
+        raise UserError("--pictures needs matplotlib: pip install matplotlib")
     if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
@@ -64,8 +69,9 @@ def main(stack: contextlib.ExitStack) -> None:
         agent_config, members = gtp_config.agent_config(config), gtp_config.members(config)
     except (AttributeError, TypeError) as error:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
+    seed = config.eval.seed if SEED.value is None else SEED.value
     mesh = population.member_mesh(len(members))
-    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, SEED.value)
+    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
     width = (len(members), evaluator.observation_dim)
     like = population.init(
@@ -95,11 +101,15 @@ def main(stack: contextlib.ExitStack) -> None:
     entries = results.member_entries(
         members, states, eta=agent_config.eta, datasets=progress["datasets"], scores=scores
     )
+    print(f"\n{results.table(entries)}\n")
     content = {"step": checkpoints.latest_step, **results.provenance(mesh.size), "members": entries}
-    results.write_json(workdir / "evaluation.json", content)
-    if PICTURES.value:
-        draw_pictures(workdir, evaluator, played, steps)
-    print(f"\n{results.table(entries)}\n\nwritten to {workdir / 'evaluation.json'}")
+    try:
+        results.write_json(workdir / "evaluation.json", content)
+        print(f"written to {workdir / 'evaluation.json'}")
+        if PICTURES.value:
+            draw_pictures(workdir, evaluator, played, steps)
+    except OSError as error:
+        raise UserError(f"working directory {workdir} cannot be written: {error}") from error
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def load_datasets(config, discount: float, known: dict[str, dict]) -> dict[str, 
         rewards = int(datasets[name].transitions.reward.sum())
         print(
             f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
-            f"{rewards} of them rewarded"
+            f"{rewards} of them rewarded" + (": a critic has nothing to learn" if not rewards else "")
         )
     return datasets
 

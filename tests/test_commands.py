@@ -164,6 +164,11 @@ def test_evaluation_needs_neither_data_nor_hub(copy, succeed, tmp_path):
     assert [member["eval"] for member in evaluation["members"]] == [{"2": score} for score in trained]
 
 
+def test_evaluation_draws_the_paths_if_asked(copy, succeed):
+    succeed("evaluate", f"--workdir={copy}", "--sampling_steps=2", "--episodes=1", "--pictures")
+    assert (copy / "paths-pointmaze-umaze.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_programs_begin_in_silence(environment):
     code = "import experiments.train as t; from gtp_jax import environments as e; e.make(t.tasks.get('antmaze/umaze'))"
     result = subprocess.run(
