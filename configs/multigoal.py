@@ -4,7 +4,7 @@
 
 Trains every objective on the same batches and prints, for K in 1, 2, 3, 5 and 10, the share of samples off every mode,
 the modes' shares, the energy distance to held-out data and the time an action takes. One of them alone:
---config.preset=default. The figure: python -m experiments.evaluate --workdir=DIR --pictures.
+--config.preset=default_bc. The figure: python -m experiments.evaluate --workdir=DIR --pictures.
 """
 
 from gtp_jax import config as gtp_config
@@ -17,8 +17,7 @@ def get_config(variant: str | None = None):
     config.tasks = ("multigoal",)
     config.num_seeds = 3
     config.num_steps = 40_000
-    config.preset = "default,paper,ctm_bc,consistency_bc,shortcut_bc,mean_flow_bc,flow_bc,diffusion_bc,bc"
-    config.agent.eta = 0.0
+    config.preset = "default_bc,gtp_bc,ctm_bc,consistency_bc,shortcut_bc,mean_flow_bc,flow_bc,diffusion_bc,bc"
     config.agent.hidden_dims = (128, 128, 128)
     config.agent.learning_rate = 1e-3
     config.generate.num_transitions = 100_000

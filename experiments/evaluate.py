@@ -1,13 +1,15 @@
 """Evaluates the latest checkpoint of a run, with as many episodes and values of K as asked for.
 
-    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=1000] [--pictures]
+    python -m experiments.evaluate --workdir=DIR [--sampling_steps=1,2,5,10] [--episodes=100] [--seed=N] [--pictures]
 
 Prints a table and writes DIR/evaluation.json, laid out like results.json. With --pictures (and matplotlib) it also
-draws the paths walked at the last K, DIR/paths-TASK.png, or for multigoal those from noise to actions at every K. Needs
-no data set.
+draws the paths walked at the last K, DIR/paths-[AGENT-]TASK.png, or for multigoal those from noise to actions at every
+K. Needs no data set. A run with an objective of its own needs --config=FILE, the config file that registers it: nothing
+that lies in a working directory is run.
 """
 
 import contextlib
+import importlib.util
 import json
 import pathlib
 
@@ -15,6 +17,7 @@ import jax
 import ml_collections
 import numpy as np
 from absl import flags
+from ml_collections import config_flags
 
 from experiments import cli
 from gtp_jax import agent, checkpoint, population, results, tasks
@@ -23,16 +26,20 @@ from gtp_jax.agent_config import AgentConfig
 from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.population import Program
 
+CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
 EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.", lower_bound=1)
-SEED = flags.DEFINE_integer("seed", 1000, "Of the environments; 1000 is training's own evaluation.", lower_bound=0)
+SEED = flags.DEFINE_integer(
+    "seed", None, "Of the environments; that of the run's own evaluation if not given.", lower_bound=0
+)
 PICTURES = flags.DEFINE_bool("pictures", False, "Draw the paths walked at the last K.")
 
 
-def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int]) -> None:
+def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int], seed: int) -> None:
     """What the first member of each program draws from the same noise."""
     from gtp_jax import pictures  # needs matplotlib, which nothing else does
 
@@ -40,13 +47,13 @@ def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int])
     obs_dim, action_dim = task.widths
     for program in programs:
         actor = jax.tree.map(lambda leaf: leaf[0], states[program.label].actor_ema)
-        arguments = (program.config, actor, jax.random.key(SEED.value), np.zeros((1000, obs_dim)), action_dim)
+        arguments = (program.config, actor, jax.random.key(seed), np.zeros((1000, obs_dim)), action_dim)
         paths[program.label] = {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
     pictures.draw_trajectories(task, paths, workdir / "trajectories.png")
     print(f"drew {workdir / 'trajectories.png'}")
 
 
-def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: list[np.ndarray]) -> None:
+def draw_paths(workdir: pathlib.Path, label: str, evaluator: Evaluator, played, steps: list[np.ndarray]) -> None:
     """One picture a maze from the observations (M, E, O) of every step, whose first two numbers are x and y."""
     from gtp_jax import pictures  # needs matplotlib, which nothing else does
 
@@ -58,7 +65,7 @@ def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: li
             if evaluator.tasks[i] is task
             for e, (n, ok) in enumerate(zip(episodes.lengths, episodes.successes))
         ]
-        file = workdir / f"paths-{task.name.replace('/', '-')}.png"
+        file = workdir / f"paths-{'-'.join([*filter(None, [label]), *task.name.split('/')])}.png"
         pictures.draw_paths(task, *zip(*shown), file)
         print(f"drew {file}")
 
@@ -66,6 +73,10 @@ def draw_pictures(workdir: pathlib.Path, evaluator: Evaluator, played, steps: li
 def main(stack: contextlib.ExitStack) -> None:
     if WORKDIR.value is None:
         raise UserError("--workdir is needed, the directory of a run")
+    if PICTURES.value and not importlib.util.find_spec("matplotlib"):
+        raise UserError("--pictures needs matplotlib: pip install matplotlib")
+    if CONFIG.value is not None:
+        len(CONFIG.value)  # reading it runs the file, and what that registers is there
     if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
@@ -81,13 +92,15 @@ def main(stack: contextlib.ExitStack) -> None:
     try:
         members = tuple(gtp_config.members(config))
         agents = {label: AgentConfig.from_json(fields) for label, fields in content["agents"].items()}
-        for agent_config in agents.values():
-            agent_config.validate()
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
+    for agent_config in agents.values():
+        if agent_config.objective not in OBJECTIVES:
+            raise UserError(f"objective {agent_config.objective!r} is not registered; give the run's --config=FILE too")
     programs = [Program(label, agent_config, members) for label, agent_config in agents.items()]
+    seed = config.eval.seed if SEED.value is None else SEED.value
     mesh = population.member_mesh(len(members))
-    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, SEED.value)
+    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
     width = (len(members), evaluator.observation_dim)
     like = {
@@ -103,28 +116,35 @@ def main(stack: contextlib.ExitStack) -> None:
         for program in programs
     }
     states, progress = checkpoints.restore(like), checkpoints.progress()
-    act = population.mixed_actor(programs, action_dim=evaluator.action_dim, mesh=mesh)
-    print(f"{len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
+    print(f"{len(programs)} x {len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
-    scores = {}
-    for k in map(int, SAMPLING_STEPS.value):
-        steps = []
+    scores, last = {int(k): [] for k in SAMPLING_STEPS.value}, {}
+    for program in programs:
+        act = population.actor(action_dim=evaluator.action_dim, config=program.config, mesh=mesh)
+        for k in scores:
+            steps = []
 
-        def recorded_act(obs, t, k=k, steps=steps):
-            if PICTURES.value:
-                steps.append(obs.copy())
-            return act(states, obs, t, num_steps=k)
+            def recorded_act(obs, t, act=act, label=program.label, k=k, steps=steps):
+                if PICTURES.value:
+                    steps.append(obs.copy())
+                return act(states[label], obs, t, num_steps=k)
 
-        played = evaluator(recorded_act, f"evaluation, K={k}")
-        scores[k] = [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
+            played = evaluator(recorded_act, f"evaluation of {program.label}, K={k}")
+            scores[k] += [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
+        last[program.label] = (played, steps)
     entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
+    print(f"\n{results.table(entries)}\n")
     content = {"step": checkpoints.latest_step, **results.provenance(mesh.size), "members": entries}
-    results.write_json(workdir / "evaluation.json", content)
-    if PICTURES.value and members[0].task == "multigoal":
-        draw_trajectories(workdir, programs, states, [int(k) for k in SAMPLING_STEPS.value])
-    elif PICTURES.value:
-        draw_pictures(workdir, evaluator, played, steps)
-    print(f"\n{results.table(entries)}\n\nwritten to {workdir / 'evaluation.json'}")
+    try:
+        results.write_json(workdir / "evaluation.json", content)
+        print(f"written to {workdir / 'evaluation.json'}")
+        if PICTURES.value and members[0].task == "multigoal":
+            draw_trajectories(workdir, programs, states, list(scores), seed)
+        elif PICTURES.value:
+            for label, (played, steps) in last.items():
+                draw_paths(workdir, label if len(programs) > 1 else "", evaluator, played, steps)
+    except OSError as error:
+        raise UserError(f"working directory {workdir} cannot be written: {error}") from error
 
 
 if __name__ == "__main__":

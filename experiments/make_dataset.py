@@ -52,11 +52,15 @@ def main(_: contextlib.ExitStack, task_name: str) -> None:
             generate.generate(
                 task, _NUM_TRANSITIONS.value, _SEED.value, num_workers=_NUM_WORKERS.value, overwrite=_FORCE.value
             )
-        print(summary(task, name))
     except OSError as error:
         raise UserError(f"the Minari store does not work, MINARI_DATASETS_PATH can name another: {error}") from error
     except (ValueError, BrokenProcessPool) as error:
         raise UserError(str(error)) from error
+    try:
+        print(summary(task, name))
+    except Exception as error:  # on damaged files h5py and Minari raise nearly everything there is
+        problem = f"{type(error).__name__}: {error}".replace("\n", " ")
+        raise UserError(f"data set {name} cannot be read ({problem}); --force makes it again") from error
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def load_datasets(config, known: dict[str, dict]) -> dict[str, minari_source.Dat
         rewards = int(datasets[name].transitions.reward.sum())
         print(
             f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
-            f"{rewards} of them rewarded"
+            f"{rewards} of them rewarded" + (": a critic has nothing to learn" if not rewards else "")
         )
     return datasets
 

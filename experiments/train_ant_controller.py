@@ -27,7 +27,7 @@ from gtp_jax.data import controllers
 
 _OUT = flags.DEFINE_string("out", str(controllers.ANT_WEIGHTS), "File of the trained weights.")
 _UPDATES = flags.DEFINE_integer("updates", 60_000, "Gradient steps in all.", lower_bound=64)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 
 NUM_ENVS, CHUNK_STEPS, CHUNK_UPDATES = 16, 16, 64  # 256 environment steps, then 64 updates
 WARMUP_STEPS = 5_000  # random actions before the first update

@@ -39,8 +39,9 @@ class AgentConfig:
     ema_decay: float = 0.995  # of the actor that acts (and of the target, where target = ema)
 
     # value guidance
-    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. With a gentler
-    # slope bad actions stay, and with a higher clip a few transitions near the goal outweigh the rest of the batch.
+    # So steep a slope with so low a clip nearly chooses between taking a transition and leaving it. On umaze-diverse it
+    # gave good turns 5 to 27 times the weight of bad ones with a fifth of the batch counting; slope 3 with clip 100,
+    # truncated, 1 to 5 times with a twentieth.
     guidance: str = "weights"  # weights: advantage weights | q: the linear Q term of Diffusion-QL
     eta: float = 10.0  # strength of the guidance; 0 is cloning, without any critic unless to rank candidates
     truncate_weights: bool = False  # max(0, A) in place of A, as in the paper

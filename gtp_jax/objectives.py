@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from gtp_jax import losses
 
-
 # Fields of the agent's settings that are the business of one objective or another.
 SETTINGS = ("consistency_coef", "flow_coef", "distance", "time_weight", "solver", "solver_steps")
 

@@ -1,4 +1,4 @@
-"""Pictures of mazes, seen from above, and of samples in the plane. Needs matplotlib, which is in the extra `dev`."""
+"""Pictures of mazes, seen from above, and of samples in the plane. Needs matplotlib, which is in the extra `test`."""
 
 import pathlib
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
 """Named settings of the agent: ours, and the published systems that ours is compared with.
 
-All share this package's networks (Mish, LayerNorm in the critics), Adam, the cosine decay of the actor's rate and
-rewards as the task gives them, so that two presets differ in the method. Each docstring says where else it departs from
-the original.
+All share this package's networks (Mish, LayerNorm in the critics, no tanh on actions, which are clipped), EDM's
+preconditioning, Adam with gradients clipped at a norm of 10, the cosine decay of the actor's rate, an average of the
+actor at every update, and rewards as the task gives them, so that two presets differ in the method. Each docstring says
+where else it departs from the original.
 """
 
 import dataclasses
@@ -15,11 +16,16 @@ def default() -> AgentConfig:
     return AgentConfig()
 
 
+def default_bc() -> AgentConfig:
+    """`default` without guidance: behaviour cloning."""
+    return AgentConfig(eta=0.0)
+
+
 def long_horizon() -> AgentConfig:
     """`default` for goals hundreds of steps away, where 0.99 per step leaves nothing of a reward.
 
-    On antmaze/umaze-diverse returns of 100 steps reached more than those of 50 (0.34 and 0.24 of 50 and 25 episodes,
-    one seed each).
+    The better of two single runs on antmaze/umaze-diverse: 0.34 of 50 episodes with returns of 100 steps, 0.24 of 25
+    with 50, too few to tell apart.
     """
     return AgentConfig(discount=0.998, num_step_returns=100)
 
@@ -38,8 +44,10 @@ def paper() -> AgentConfig:
         truncate_weights=True,
         max_weight=100.0,
         critic="td",
+        discount=0.99,
         num_step_returns=1,
         target_rate=0.005,
+        target_sampling_steps=5,
     )
 
 
@@ -73,8 +81,9 @@ def diffusion_bc() -> AgentConfig:
 def diffusion_ql() -> AgentConfig:
     """Diffusion-QL (Wang et al., 2023, arXiv 2208.06193): `diffusion_bc`, a linear Q term, one of 50 candidates by Q.
 
-    Departs: as `diffusion_bc`; eta is 1 for all tasks (theirs 0.01 to 3.5), the Q term is the mean over both critics.
-    backup_samples = 10 is their max-Q backup on AntMaze.
+    Departs: as `diffusion_bc`, whose imitation term is larger at low noise than their mean squared error of the noise;
+    eta is 1 for all tasks (theirs 0.01 to 3.5), the Q term is the mean over both critics. backup_samples = 10 is their
+    max-Q backup on AntMaze.
     """
     return dataclasses.replace(
         paper(),
@@ -89,7 +98,7 @@ def diffusion_ql() -> AgentConfig:
 def consistency_bc() -> AgentConfig:
     """Consistency-BC (Ding and Jin, 2024, arXiv 2309.16984): a consistency model, noise up to 80, N from 2 to 150.
 
-    Departs: N doubles. Act with K = 2.
+    Departs: N doubles; a sampling step adds noise of level tau, not sqrt(tau^2 - sigma_min^2). Act with K = 2.
     """
     return dataclasses.replace(gtp_bc(), objective="consistency", min_intervals=2, max_intervals=150)
 
@@ -118,13 +127,18 @@ def flow_bc() -> AgentConfig:
 
 
 def shortcut_bc() -> AgentConfig:
-    """Shortcut models (Frans et al., 2024, arXiv 2410.12557). Departs: both terms on the whole batch; the smallest jump
-    shrinks along the curriculum."""
+    """Shortcut models (Frans et al., 2024, arXiv 2410.12557).
+
+    Departs: both terms on the whole batch; the shortest jump shrinks along the curriculum.
+    """
     return dataclasses.replace(gtp_bc(), objective="shortcut", spacing="linear")
 
 
 def mean_flow_bc() -> AgentConfig:
-    """Mean flows (Geng et al., 2025, arXiv 2505.13447). Departs: uniform times."""
+    """Mean flows (Geng et al., 2025, arXiv 2505.13447).
+
+    Departs: uniform times, half of the jumps end at 0, no adaptive weight.
+    """
     return dataclasses.replace(gtp_bc(), objective="mean_flow", spacing="linear")
 
 
@@ -137,13 +151,14 @@ def idql() -> AgentConfig:
         diffusion_bc(),
         critic_hidden_dims=(256, 256),
         critic="expectile",
+        expectile=0.9,
         num_candidates=64,
     )
 
 
 def bc() -> AgentConfig:
     """Behaviour cloning with one action an observation: regression on the mean."""
-    return dataclasses.replace(gtp_bc(), objective="regression", hidden_dims=(256, 256))
+    return dataclasses.replace(gtp_bc(), objective="regression", hidden_dims=(256, 256), target_sampling_steps=1)
 
 
 def iql() -> AgentConfig:
@@ -158,13 +173,15 @@ def iql() -> AgentConfig:
         eta=10.0,
         truncate_weights=False,
         critic="expectile",
+        expectile=0.9,
     )
 
 
 def td3_bc() -> AgentConfig:
     """TD3+BC (Fujimoto and Gu, 2021, arXiv 2106.06860), alpha = 2.5.
 
-    Departs: no smoothing of the target action, no delay of the policy, a squared error summed over the dimensions.
+    Departs: no smoothing of the target action, no delay of the policy; the Q term is the mean over both critics, each
+    over the other's size.
     """
     return dataclasses.replace(bc(), guidance="q", eta=2.5, critic_hidden_dims=(256, 256))
 
@@ -173,6 +190,7 @@ PRESETS: dict[str, AgentConfig] = {
     preset.__name__: preset()
     for preset in (
         default,
+        default_bc,
         long_horizon,
         paper,
         gtp,

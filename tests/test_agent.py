@@ -368,13 +368,19 @@ def cloned_pair(preset: str) -> np.ndarray:
     return np.asarray(train_and_act(jax.random.split(KEY, 2)))
 
 
-MULTIMODAL = [name for name in PRESETS if PRESETS[name].objective not in ("regression",)]
+MULTIMODAL = [name for name in PRESETS if PRESETS[name].objective != "regression"]
 
 
 @pytest.mark.parametrize("preset", MULTIMODAL)
 def test_every_generative_preset_learns_both_modes_under_vmap_and_scan(preset):
     shares = np.mean(cloned_pair(preset) > 0, axis=1)
     assert np.all((shares > 0.2) & (shares < 0.8))
+
+
+@pytest.mark.parametrize("preset", MULTIMODAL)
+def test_every_generative_preset_learns_where_the_modes_are(preset):
+    """Of uniform actions half would be as near."""
+    assert np.mean(np.abs(np.abs(cloned_pair(preset)) - 0.6) < 0.25) > 0.6
 
 
 @pytest.mark.parametrize("preset", ["bc", "iql", "td3_bc"])

@@ -165,6 +165,11 @@ def test_evaluation_needs_neither_data_nor_hub(copy, succeed, tmp_path):
     assert [member["eval"] for member in evaluation["members"]] == [{"2": score} for score in trained]
 
 
+def test_evaluation_draws_the_paths_if_asked(copy, succeed):
+    succeed("evaluate", f"--workdir={copy}", "--sampling_steps=2", "--episodes=1", "--pictures")
+    assert (copy / "paths-pointmaze-umaze.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_programs_begin_in_silence(environment):
     code = "import experiments.train as t; from gtp_jax import environments as e; e.make(t.tasks.get('antmaze/umaze'))"
     result = subprocess.run(
@@ -217,6 +222,77 @@ def test_a_finished_run_may_be_started_again(copy, succeed, finished):
     old, new = read(finished / "results.json"), read(copy / "results.json")
     assert new["members"] == old["members"] and metrics(copy) == metrics(finished)
     assert read(copy / "config.json") == read(finished / "config.json")
+
+
+# ------------------------------------------------------------------------------------------------- several programs
+
+SHORT = tuple(flag for flag in SMALL if "eta" not in flag) + ("--config.num_steps=200", "--config.eval.interval=200")
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, succeed):
+    """A run of two programs, one with a critic and one without."""
+    workdir = tmp_path_factory.mktemp("mixed") / "run"
+    (workdir.parent / "stdout").write_text(
+        succeed("train", *SHORT, "--config.preset=default,default_bc", f"--workdir={workdir}")
+    )
+    return workdir
+
+
+def test_a_program_trains_to_the_same_parameters_beside_another(mixed, succeed, tmp_path):
+    succeed("train", *SHORT, "--config.preset=default_bc", f"--workdir={tmp_path}")
+    assert digests(mixed)[2:] == digests(tmp_path)
+
+
+def test_several_programs_resume_from_their_checkpoint(mixed, succeed, tmp_path):
+    copy = shutil.copytree(mixed, tmp_path / "copy")
+    shutil.rmtree(copy / "checkpoints" / "200")
+    output = succeed("train", *SHORT, "--config.preset=default,default_bc", f"--workdir={copy}")
+    assert "resumed from update 100" in output
+    assert digests(copy) == digests(mixed) and metrics(copy) == metrics(mixed)
+
+
+def test_metrics_of_one_program_alone_are_null_for_the_other(mixed):
+    (line,) = [line for line in metrics(mixed) if line["step"] == 200]
+    assert [value is None for value in line["critic_loss"]] == [False, False, True, True]
+    assert [value is None for value in line["actor_loss"]] == [False] * 4
+
+
+def test_the_table_keeps_several_programs_apart(mixed):
+    output = (mixed.parent / "stdout").read_text()
+    assert "| default    |" in output and "| default_bc |" in output
+
+
+def test_several_programs_are_evaluated_and_drawn_apart(mixed, succeed, tmp_path):
+    copy = shutil.copytree(mixed, tmp_path / "copy")
+    succeed("evaluate", f"--workdir={copy}", "--sampling_steps=2", "--episodes=2", "--pictures")
+    trained, evaluated = (
+        [(m["agent"], m["seed"], m["eval"]["2"]) for m in read(copy / f"{name}.json")["members"]]
+        for name in ("results", "evaluation")
+    )
+    assert trained == evaluated
+    assert {path.name for path in copy.glob("*.png")} == {
+        "paths-default-pointmaze-umaze.png",
+        "paths-default_bc-pointmaze-umaze.png",
+    }
+
+
+def test_a_run_of_another_version_is_refused(mixed, refusal, tmp_path):
+    copy = shutil.copytree(mixed, tmp_path / "copy")
+    config = read(copy / "config.json")
+    del config["agents"]
+    (copy / "config.json").write_text(json.dumps(config))
+    for program, arguments in [("train", SHORT), ("evaluate", ())]:
+        assert "holds a run of another version" in refusal(program, *arguments, f"--workdir={copy}")
+
+
+def test_multigoal_is_trained_evaluated_and_drawn(succeed, tmp_path):
+    small = ("num_steps=20", "eval.interval=20", "checkpoint.interval=20", "num_seeds=1", "eval.episodes=20")
+    flags = [f"--config.{flag}" for flag in (*small, "preset=default_bc,bc", "eval.sampling_steps=(1,)")]
+    output = succeed("train", "--config=configs/multigoal.py", *flags, f"--workdir={tmp_path}")
+    assert "off mode" in output and "ms an action" in output
+    succeed("evaluate", f"--workdir={tmp_path}", "--sampling_steps=1,2", "--episodes=20", "--pictures")
+    assert (tmp_path / "trajectories.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ------------------------------------------------------------------------------------------------- mistakes

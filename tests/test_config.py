@@ -107,6 +107,20 @@ def test_programs_share_the_fields_that_are_set():
     assert [program.config.learning_rate for program in programs] == [0.01, 0.01]
 
 
+def test_a_setting_that_no_objective_has_a_use_for_is_refused():
+    refused("--config.agent.solver=heun", "agent.solver = heun has no part in agent.objective = gtp; leave it out")
+
+
+def test_a_setting_that_one_of_several_objectives_has_a_use_for_is_allowed():
+    gtp_config.validate(load("--config.agent.solver=heun", "--config.agent.objective=gtp,ctm"))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
+def test_a_guided_preset_stays_guided_in_every_config_file(path):
+    (program,) = gtp_config.programs(load("--config.preset=iql", file=path.name))
+    assert program.config.eta == PRESETS["iql"].eta
+
+
 @pytest.mark.parametrize("flag", ["preset=paper,paper", "agent.critic=td,td"])
 def test_the_same_program_twice_is_refused(flag):
     refused(f"--config.{flag}", "names one of its choices twice")
@@ -133,7 +147,8 @@ def another(name):
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(AgentConfig)])
 def test_a_flag_sets_the_agents_field_and_no_other(name):
-    base, changed = load(), load(f"--config.agent.{name}={another(name)}")
+    shared = [] if name == "objective" else ["--config.agent.objective=ctm"]  # which has a use for every field
+    base, changed = load(*shared), load(f"--config.agent.{name}={another(name)}", *shared)
     gtp_config.validate(changed)
     expected = dataclasses.replace(agent_config(base), **{name: another(name)})
     assert agent_config(changed) == expected != agent_config(base)

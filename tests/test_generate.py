@@ -252,6 +252,14 @@ def test_command_reports_what_it_made_and_that_it_exists():
     assert forced.returncode == 0 and forced.stdout == made.stdout
 
 
+def test_command_says_that_a_data_set_is_damaged(store):
+    assert make_dataset("pointmaze/umaze", "--num_transitions=300", "--num_workers=1").returncode == 0
+    os.truncate(store / "gtp_jax/pointmaze/umaze-300-seed0-v1/data/main_data.hdf5", 5000)
+    result = make_dataset("pointmaze/umaze", "--num_transitions=300")
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+    assert "umaze-300-seed0-v1 cannot be read" in result.stderr and "--force makes it again" in result.stderr
+
+
 @pytest.mark.parametrize(
     "arguments, complaint",
     [

@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from gtp_jax import population
 from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.population import Data, Member, Program
+from gtp_jax.population import Data, Member
 
 OBS_DIM, ACTION_DIM, NUM_UPDATES = 29, 8, 10
 SIZES = {"maze/small": 90, "maze/large": 131}
@@ -232,25 +232,9 @@ def test_metrics_are_one_number_a_member():
     assert {"actor_loss", "consistency_loss", "flow_loss"} <= metrics.keys()
 
 
-# ---------------------------------------------------------------- programs of several structures
-
-
-def test_a_member_acts_the_same_in_a_mixed_population_and_in_one_program():
-    members = CROWD[:2]
-    programs = [Program("a", CONFIGS["cloning"], members), Program("b", CONFIGS["expectile"], members)]
-    mixed = population.mixed_actor(programs, action_dim=ACTION_DIM, mesh=mesh_of(1))
-    states = {"a": trained(CROWD, "cloning"), "b": trained(CROWD, "expectile")}
-    states = {label: jax.tree.map(lambda leaf: leaf[:2], state) for label, state in states.items()}
-    together = mixed(states, OBSERVATIONS[:4], 3, num_steps=2)
-    for i, (label, name) in enumerate([("a", "cloning"), ("b", "expectile")]):
-        act = population.actor(action_dim=ACTION_DIM, config=CONFIGS[name], mesh=mesh_of(1))
-        alone = act(states[label], OBSERVATIONS[2 * i : 2 * i + 2], 3, num_steps=2)
-        np.testing.assert_array_equal(together[2 * i : 2 * i + 2], alone)
-
-
-def test_the_time_of_an_action_is_a_time():
+def test_the_time_of_an_action_leaves_compilation_out():
     states = trained(CROWD, "cloning")
     seconds = population.action_seconds(
         states, action_dim=ACTION_DIM, config=CONFIGS["cloning"], num_steps=1, repeats=3
     )
-    assert 0 < seconds < 1
+    assert seconds < 0.1  # compiling takes longer

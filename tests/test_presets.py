@@ -99,3 +99,19 @@ def test_a_preset_that_clones_has_no_critic(name):
 
 def test_every_objective_has_a_preset():
     assert {preset.objective for preset in PRESETS.values()} == OBJECTIVES.keys()
+
+
+# design.md, section 7, and the papers.
+PUBLISHED = {
+    "paper": {"sigma_max": 80.0, "ema_decay": 0.995, "min_intervals": 10, "max_intervals": 1280, "discount": 0.99},
+    "diffusion_ql": {"guidance": "q", "num_candidates": 50, "target_sampling_steps": 5, "target_rate": 0.005},
+    "consistency_ac": {"guidance": "q", "sigma_max": 80.0, "min_intervals": 2, "max_intervals": 150},
+    "idql": {"critic": "expectile", "expectile": 0.9, "eta": 0.0, "candidate_temperature": 0.0},
+    "iql": {"critic": "expectile", "expectile": 0.9, "eta": 10.0, "max_weight": 100.0, "discount": 0.99},
+    "td3_bc": {"guidance": "q", "eta": 2.5, "critic": "td"},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_system_has_its_published_settings(name):
+    assert {field: getattr(PRESETS[name], field) for field in PUBLISHED[name]} == PUBLISHED[name]

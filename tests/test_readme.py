@@ -35,7 +35,13 @@ def test_the_objective_of_ones_own_trains_beside_gtp(tmp_path):
     command += [f"--workdir={tmp_path / 'run'}", *(f"--config.{change}" for change in small)]
     result = subprocess.run(command, cwd=tables.ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "default-gtp" in result.stdout and "default-anchored" in result.stdout
+    assert "default_bc-gtp" in result.stdout and "default_bc-anchored" in result.stdout
+    command = [sys.executable, "-m", "experiments.evaluate", f"--workdir={tmp_path / 'run'}", "--episodes=5"]
+    result = subprocess.run(command, cwd=tables.ROOT, capture_output=True, text=True)
+    assert result.returncode == 2 and "'anchored' is not registered; give the run's --config=FILE" in result.stderr
+    command += [f"--config={tmp_path / 'mine.py'}", "--sampling_steps=2"]
+    result = subprocess.run(command, cwd=tables.ROOT, capture_output=True, text=True)
+    assert result.returncode == 0 and "default_bc-anchored" in result.stdout, result.stderr
 
 
 @pytest.mark.parametrize("page", tables.pages(), ids=lambda page: page.name)

@@ -115,10 +115,10 @@ def test_renoising_draws_new_noise_at_each_step():
         return jnp.zeros_like(x)
 
     renoise = sampling.STEPS["renoise"]
-    jax.block_until_ready(sampling.sample(spy, KEY, (4, 2), schedule=SCHEDULE, num_steps=3, step=renoise))
+    jax.block_until_ready(sampling.sample(spy, KEY, (500, 2), schedule=SCHEDULE, num_steps=3, step=renoise))
     jax.effects_barrier()
     correlation = np.corrcoef([x.ravel() for x in started])
-    assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 0.95)
+    assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 0.15)  # of 1000 pairs
 
 
 def test_mean_sampler_draws_one_action_whatever_the_noise():

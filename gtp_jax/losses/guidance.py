@@ -16,7 +16,7 @@ def advantage_weights(
     """w = min( exp( eta max(0, A) / (std(A) + eps) ), max_weight ): (B,) -> (B,), behind a stop-gradient.
 
     From the KL-regularised optimum pi* ~ pi_BC exp(eta A) (GTP, section 4). The clip acts on the exponent, so nothing
-    overflows. eta = 0 gives ones.
+    overflows. eta = 0 gives ones, and so do advantages that do not differ.
 
     Args:
         advantages: (B,).
@@ -25,7 +25,9 @@ def advantage_weights(
             negative, and with weight 1 for all of these the worst action counts like the merely average one.
     """
     chex.assert_rank(advantages, 1)
-    exponent = eta * (jnp.maximum(advantages, 0.0) if truncate else advantages) / (jnp.std(advantages) + eps)
+    std = jnp.std(advantages)
+    advantages = jnp.where(std > eps, jnp.maximum(advantages, 0.0) if truncate else advantages, 0.0)
+    exponent = eta * advantages / (std + eps)
     weights = jnp.exp(jnp.minimum(exponent, jnp.log(max_weight)))
     return jax.lax.stop_gradient(jnp.minimum(weights, max_weight))
 

@@ -63,8 +63,8 @@ def shortcut_loss(
 ) -> tuple[jax.Array, MapLoss]:
     """Flow matching, and self-consistency: the velocity of a jump is the mean of those of its two halves.
 
-    Frans et al. (2024), arXiv 2410.12557, eq. 5. Lengths of a jump are sigma_max's time over a power of two, so those
-    of K = 1, 2, 4, ... are trained and others interpolated. Halves of the shortest, at least the `num_intervals`th part,
+    Frans et al. (2024), arXiv 2410.12557, eq. 5. The length of a jump is sigma_max's time over a power of two: those
+    of K = 1, 2, 4, ... are trained, others interpolated. Halves of the shortest, at least the `num_intervals`th part,
     take the velocity of the flow for their own. Arguments as of `gtp_loss`.
     """
     key_flow, key_length, key_start, key_noise = jax.random.split(key, 4)

@@ -170,6 +170,41 @@ def test_consistency_compares_at_time_0_only():
     np.testing.assert_array_equal(seen, np.zeros((2, 64)))
 
 
+def test_halves_of_the_shortest_jump_take_the_velocity_of_the_flow():
+    """Or nothing would tie jumps to the flow: a map that stands still off the diagonal agrees with its halves."""
+
+    def still(x, t, tau):
+        return jnp.where((tau == t)[:, None], exact_phi(x, t, t), x / (1 + t)[:, None])  # average velocity 0
+
+    _, parts = losses.shortcut_loss(still, still, KEY, ACTIONS, schedule=SCHEDULE, num_intervals=4)
+    assert parts.consistency > 0.1
+
+
+def test_shortcut_stays_at_or_above_the_least_noise():
+    levels = []
+
+    def spy(x, t, tau):
+        levels.append(t)
+        return x
+
+    losses.shortcut_loss(spy, spy, KEY, jnp.zeros((4096, 1)), schedule=SCHEDULE, num_intervals=4096)
+    assert min(float(jnp.min(t)) for t in levels) >= 0.002 - 1e-6
+
+
+def test_an_eighth_of_mean_flows_pairs_end_at_0():
+    """Where every sampler ends."""
+
+    def phi(x, t, tau):  # U = (x - phi)/s is 1 where r = 0, and else 0
+        s = schedules.linear_time(t)[:, None]
+        x_s = (1 - s) * x
+        return x_s - s * (tau == 0)[:, None]
+
+    zeros = jnp.zeros((4096, 1))
+    loss, _ = losses.mean_flow_loss(phi, phi, KEY, zeros, schedule=SCHEDULE, num_intervals=1)
+    none, _ = losses.mean_flow_loss(phi, phi, KEY, zeros, schedule=SCHEDULE, num_intervals=1, share_of_jumps=0.0)
+    np.testing.assert_allclose(loss - none, 0.125, atol=0.05)
+
+
 def test_a_jump_of_shortcut_is_a_power_of_two_of_jumps_long():
     seen = []
 
@@ -181,4 +216,4 @@ def test_a_jump_of_shortcut_is_a_power_of_two_of_jumps_long():
     s, r = seen[-1]
     count = schedules.linear_time(3.0) / (s - r)
     np.testing.assert_allclose(np.log2(count), np.round(np.log2(count)), atol=1e-3)
-    assert np.round(np.max(count)) == 32  # the halves of the shortest are its 64th part: 2^6 <= 100 < 2^7
+    assert np.round(np.max(count)) == 32  # the halves of the shortest are the 64th part: 2^6 <= 100 < 2^7
