@@ -192,8 +192,8 @@ def test_a_setting_that_is_not_finite_is_refused(name, value):
 @pytest.mark.parametrize(
     "flag, message",
     [
-        ("preset=best", "preset = 'best' must be one of default, long_horizon, paper"),
-        ("preset=paper,best", "preset = 'best' must be one of default, long_horizon, paper"),
+        ("preset=best", "preset = 'best' must be one of default, default_bc, long_horizon"),
+        ("preset=paper,best", "preset = 'best' must be one of default, default_bc, long_horizon"),
         ("agent.objective=gan", "agent.objective = 'gan' must be one of gtp, ctm"),
         ("tasks=('antmaze/giant',)", "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
         ("tasks=()", "tasks = () must name at least one"),

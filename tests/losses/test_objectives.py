@@ -125,12 +125,14 @@ def test_parts_are_scalars(name):
 # ---------------------------------------------------------------- what one objective promises alone
 
 
-def parts_at_the_exact_map(loss, **options):
-    return loss(exact_phi, exact_phi, KEY, ACTIONS, schedule=SCHEDULE, num_intervals=32, **options)[1]
+def parts_at_the_exact_map(loss, num_intervals=32, **options):
+    return loss(exact_phi, exact_phi, KEY, ACTIONS, schedule=SCHEDULE, num_intervals=num_intervals, **options)[1]
 
 
 def test_shortcut_jumps_agree_with_their_halves_at_the_exact_map():
-    assert parts_at_the_exact_map(losses.shortcut_loss).consistency < 1e-8
+    """But for the shortest, whose error goes down with their length, its square with the square."""
+    coarse, fine = (parts_at_the_exact_map(losses.shortcut_loss, n).consistency for n in (16, 128))
+    assert fine < coarse / 20 < 1e-3
 
 
 @pytest.mark.parametrize("solver, order", [(solution_map.euler_step, 1), (solution_map.heun_step, 2)])
