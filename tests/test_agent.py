@@ -76,6 +76,11 @@ def actions_of(name: str) -> np.ndarray:
     return np.asarray(act(bandit(name).trained, jnp.zeros((512, 1)), CONFIGS[name]))
 
 
+@functools.partial(jax.jit, static_argnames="config")
+def update(state, batch, config):
+    return agent.update(state, KEY, batch, config=config, num_steps=NUM_STEPS)
+
+
 def abstract(config: AgentConfig):
     """The types of a state, and of a batch that fits it."""
     init = functools.partial(agent.init, action_dim=2, config=config, num_steps=10)
@@ -126,7 +131,7 @@ def metrics_of_first_update(poison_ema=False, **choices):
     if poison_ema:
         state = state._replace(actor_ema=jax.tree.map(lambda x: x * jnp.nan, state.actor_ema))
     batch = jax.tree.map(lambda x: jnp.float32(x[:1]), bandit_data())
-    return agent.update(state, KEY, batch, config=config, num_steps=NUM_STEPS)[1]
+    return update(state, batch, config)[1]
 
 
 def test_the_distance_is_the_configured_one():
@@ -152,7 +157,7 @@ def metrics_of_guided_update(**choices):
     run = bandit("expectile")
     config = dataclasses.replace(run.config, **choices)
     batch = jax.tree.map(jnp.float32, bandit_data())
-    return agent.update(run.trained, KEY, batch, config=config, num_steps=NUM_STEPS)[1]
+    return update(run.trained, batch, config)[1]
 
 
 @pytest.mark.parametrize("truncate", [True, False])
@@ -211,7 +216,7 @@ def test_the_max_q_backup_takes_the_best_of_its_samples():
     loss = {}
     for samples in (1, 32):
         config = dataclasses.replace(run.config, backup_samples=samples)
-        _, metrics = agent.update(state, KEY, batch, config=config, num_steps=NUM_STEPS)
+        _, metrics = update(state, batch, config)
         loss[samples] = float(metrics["critic_loss"])
     np.testing.assert_allclose(loss[32], 2.0, atol=0.4)
     np.testing.assert_allclose(loss[1], 1.0, atol=0.4)
