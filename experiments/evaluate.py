@@ -99,7 +99,8 @@ def main(stack: contextlib.ExitStack) -> None:
             raise UserError(f"objective {agent_config.objective!r} is not registered; give the run's --config=FILE too")
     programs = [Program(label, agent_config, members) for label, agent_config in agents.items()]
     seed = config.eval.seed if SEED.value is None else SEED.value
-    mesh = population.member_mesh(len(members))
+    meshes = {p.label: population.member_mesh(len(members), turn) for turn, p in enumerate(programs)}
+    num_used = len({device for mesh in meshes.values() for device in mesh.devices.flat})
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
     width = (len(members), evaluator.observation_dim)
@@ -111,7 +112,7 @@ def main(stack: contextlib.ExitStack) -> None:
             evaluator.action_dim,
             config=program.config,
             num_steps=config.num_steps,
-            mesh=mesh,
+            mesh=meshes[program.label],
         )
         for program in programs
     }
@@ -120,7 +121,7 @@ def main(stack: contextlib.ExitStack) -> None:
 
     scores, last = {int(k): [] for k in SAMPLING_STEPS.value}, {}
     for program in programs:
-        act = population.actor(action_dim=evaluator.action_dim, config=program.config, mesh=mesh)
+        act = population.actor(action_dim=evaluator.action_dim, config=program.config, mesh=meshes[program.label])
         for k in scores:
             steps = []
 
@@ -134,7 +135,7 @@ def main(stack: contextlib.ExitStack) -> None:
         last[program.label] = (played, steps)
     entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
     print(f"\n{results.table(entries)}\n")
-    content = {"step": checkpoints.latest_step, **results.provenance(mesh.size), "members": entries}
+    content = {"step": checkpoints.latest_step, **results.provenance(num_used), "members": entries}
     try:
         results.write_json(workdir / "evaluation.json", content)
         print(f"written to {workdir / 'evaluation.json'}")

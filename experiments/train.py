@@ -123,8 +123,9 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- what runs where
     device = jax.devices()[0]
-    mesh = population.member_mesh(len(members))
-    used = f"{mesh.size} of {jax.device_count()} devices in use"
+    meshes = {p.label: population.member_mesh(len(members), turn) for turn, p in enumerate(programs)}
+    num_used = len({device for mesh in meshes.values() for device in mesh.devices.flat})
+    used = f"{num_used} of {jax.device_count()} devices in use"
     print(f"gtp_jax on {device.device_kind} ({used}, jax {jax.__version__}); workdir {workdir}")
     size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
     for program in programs:
@@ -135,7 +136,6 @@ def main(stack: contextlib.ExitStack) -> None:
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
     progress = {
         "timing": dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0),
-        "train_s": {program.label: 0.0 for program in programs},
         "datasets": {},
     }
     if checkpoints.latest_step is not None:
@@ -148,23 +148,24 @@ def main(stack: contextlib.ExitStack) -> None:
     statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
 
     @functools.cache  # programs that look ahead alike share one copy
-    def placed(num_step_returns, gamma):
+    def placed(mesh, num_step_returns, gamma):
         return population.place(device_data(members, datasets, statistics, num_step_returns, gamma), mesh)
 
-    data = {
-        p.label: placed(p.config.num_step_returns, p.config.discount) if p.config.uses_critic else placed(1, 1.0)
-        for p in programs
-    }
+    data = {}
+    for program in programs:
+        agent_config = program.config
+        ahead = (agent_config.num_step_returns, agent_config.discount) if agent_config.uses_critic else (1, 1.0)
+        data[program.label] = placed(meshes[program.label], *ahead)
     timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- the population, fresh or resumed
     obs_mean, obs_std = (np.stack([statistics[member.task][i] for member in members]) for i in (0, 1))
     _, action_dim = tasks.get(config.tasks[0]).widths
     states = {
-        program.label: population.init(
-            members, obs_mean, obs_std, action_dim, config=program.config, num_steps=config.num_steps, mesh=mesh
+        p.label: population.init(
+            members, obs_mean, obs_std, action_dim, config=p.config, num_steps=config.num_steps, mesh=meshes[p.label]
         )
-        for program in programs
+        for p in programs
     }
     step = 0
     if checkpoints.latest_step is not None:
@@ -173,7 +174,7 @@ def main(stack: contextlib.ExitStack) -> None:
     logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
 
     # ---------------------------------------------------------------- evaluation
-    actors = {p.label: population.actor(action_dim=action_dim, config=p.config, mesh=mesh) for p in programs}
+    actors = {p.label: population.actor(action_dim=action_dim, config=p.config, mesh=meshes[p.label]) for p in programs}
     evaluator = stack.enter_context(
         contextlib.closing(Evaluator([tasks.get(m.task) for m in members], config.eval.episodes, config.eval.seed))
     )
@@ -200,22 +201,21 @@ def main(stack: contextlib.ExitStack) -> None:
             batch_size=config.batch_size,
             num_updates=chunk,
             num_steps=config.num_steps,
-            mesh=mesh,
+            mesh=meshes[program.label],
         )
         trainers[program.label] = train.lower(states[program.label], data[program.label]).compile()
     timing["compile_s"] += time.perf_counter() - clock
     bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
     while step < config.num_steps:
-        metrics = {}
-        for i, (label, train) in enumerate(trainers.items()):
-            clock = time.perf_counter()
-            states[label], means = train(states[label], data[label])
-            for name, values in means.items():
+        clock, means, metrics = time.perf_counter(), {}, {}
+        for label, train in trainers.items():  # all begin before the first is waited for
+            states[label], means[label] = train(states[label], data[label])
+        for i, each in enumerate(means.values()):
+            for name, values in each.items():
                 row = metrics.setdefault(name, [None] * len(names))
                 row[i * len(members) : (i + 1) * len(members)] = np.asarray(values).tolist()
-            progress["train_s"][label] += time.perf_counter() - clock
         step += chunk
-        timing["train_s"] = sum(progress["train_s"].values())
+        timing["train_s"] += time.perf_counter() - clock
         bar.update(chunk)
         logger.write(step, metrics)
         if step % config.eval.interval == 0 and step < config.num_steps:
@@ -247,11 +247,10 @@ def main(stack: contextlib.ExitStack) -> None:
         workdir / "results.json",
         {
             "num_steps": config.num_steps,
-            **results.provenance(mesh.size),
+            **results.provenance(num_used),
             "timing": {
                 **timing,
                 "member_updates_per_s": updates / timing["train_s"],
-                "train_s_of": progress["train_s"],
                 "action_ms": action_ms,
             },
             "members": entries,

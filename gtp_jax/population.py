@@ -56,11 +56,16 @@ def member_key(member: Member) -> jax.Array:
     return jax.random.fold_in(jax.random.PRNGKey(member.seed), zlib.crc32(member.task.encode()))
 
 
-def member_mesh(num_members: int) -> Mesh:
-    """A mesh over as many local devices as give each the same number of members."""
+def member_mesh(num_members: int, turn: int = 0) -> Mesh:
+    """A mesh over as many local devices as give each the same number of members.
+
+    Args:
+        turn: of several programs; where one has no use for all devices, the next one takes those that follow.
+    """
     devices = jax.local_devices()
     count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
-    return Mesh(np.array(devices[:count]), ("members",))
+    first = turn % (len(devices) // count) * count
+    return Mesh(np.array(devices[first : first + count]), ("members",))
 
 
 def _over_members(function, *args):

@@ -194,6 +194,15 @@ def test_each_device_gets_equally_many_members(num_members, num_devices):
     assert population.member_mesh(num_members).size == num_devices
 
 
+def test_programs_that_need_one_device_take_turns():
+    meshes = [population.member_mesh(3, turn) for turn in range(3)]
+    assert [list(mesh.devices.flat) for mesh in meshes] == [[jax.devices()[i]] for i in (0, 1, 0)]
+
+
+def test_programs_that_need_all_devices_have_them():
+    assert population.member_mesh(4, turn=1).size == 2
+
+
 def test_a_crowd_stays_spread_over_its_devices():
     states = trained(CROWD, "cloning", num_devices=2)
     assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(states)} == {2}

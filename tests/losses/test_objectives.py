@@ -30,6 +30,9 @@ def value(name, theta=0.7, target=0.5, key=KEY, actions=ACTIONS, num_intervals=3
     return loss
 
 
+compiled = jax.jit(value, static_argnames="name")
+
+
 def score_of_the_gradient(name, shift):
     """Mean gradient by a constant and by a slope that are added to the exact map, over its standard error."""
 
@@ -66,33 +69,35 @@ def test_regression_is_stationary_at_the_mean_action():
 
 @every_objective
 def test_no_gradient_reaches_the_target(name):
-    assert jax.grad(lambda target: value(name, target=target))(0.5) == 0.0
+    assert jax.grad(lambda target: compiled(name, target=target))(0.5) == 0.0
 
 
 @every_objective
 def test_no_gradient_reaches_the_weights(name):
-    gradient = jax.grad(lambda weights: value(name, weights=weights))(jnp.ones(64))
+    gradient = jax.grad(lambda weights: compiled(name, weights=weights))(jnp.ones(64))
     np.testing.assert_array_equal(gradient, np.zeros(64))
 
 
 @every_objective
 def test_no_weights_count_as_ones(name):
-    np.testing.assert_allclose(value(name), value(name, weights=jnp.ones(64)), rtol=1e-5)
+    np.testing.assert_allclose(compiled(name), compiled(name, weights=jnp.ones(64)), rtol=1e-5)
 
 
 @every_objective
 def test_an_example_of_weight_0_has_no_influence(name):
     weights = jnp.arange(64) % 2.0
     other = jnp.where(weights[:, None] > 0, ACTIONS, ACTIONS + 0.5)
-    np.testing.assert_allclose(value(name, weights=weights), value(name, weights=weights, actions=other), rtol=1e-5)
+    np.testing.assert_allclose(
+        compiled(name, weights=weights), compiled(name, weights=weights, actions=other), rtol=1e-5
+    )
 
 
 @every_objective
 def test_objective_is_linear_in_its_weights(name):
     weights = jax.random.uniform(KEY, (2, 64))
-    both = value(name, weights=2 * weights[0] + 3 * weights[1])
+    both = compiled(name, weights=2 * weights[0] + 3 * weights[1])
     np.testing.assert_allclose(
-        both, 2 * value(name, weights=weights[0]) + 3 * value(name, weights=weights[1]), rtol=1e-5
+        both, 2 * compiled(name, weights=weights[0]) + 3 * compiled(name, weights=weights[1]), rtol=1e-5
     )
 
 
@@ -104,7 +109,7 @@ def test_objective_under_jit_with_traced_intervals_is_the_same(name):
 
 @every_objective
 def test_gradient_under_vmap_is_that_of_each(name):
-    gradient = jax.jit(jax.grad(lambda theta: value(name, theta)))
+    gradient = jax.jit(jax.grad(lambda theta: compiled(name, theta)))
     thetas = jnp.array([0.1, 0.7, 1.1])
     np.testing.assert_allclose(jax.vmap(gradient)(thetas), [gradient(theta) for theta in thetas], rtol=1e-4)
 
@@ -112,8 +117,8 @@ def test_gradient_under_vmap_is_that_of_each(name):
 @every_objective
 def test_objective_under_scan_is_that_of_each_key(name):
     keys = jax.random.split(KEY, 3)
-    _, scanned = jax.lax.scan(lambda _, key: (None, value(name, key=key)), None, keys)
-    np.testing.assert_allclose(scanned, [value(name, key=key) for key in keys], rtol=1e-4)
+    _, scanned = jax.lax.scan(lambda _, key: (None, compiled(name, key=key)), None, keys)
+    np.testing.assert_allclose(scanned, [compiled(name, key=key) for key in keys], rtol=1e-4)
 
 
 @every_objective
