@@ -28,7 +28,9 @@ def _parse(argv: list[str], argument: str | None) -> list[str]:
         text = str(error)
         while text[0] in "'\"" and text[0] == text[-1]:
             text = ast.literal_eval(text)
-        fail(text if text == str(error) else f"unknown config field {text}")
+        name, _, hint = text.partition("Did you mean ")
+        hint = f"; did you mean {hint.split(' instead')[0]}?" if hint else ""
+        fail(text if text == str(error) else f"unknown config field {name.strip()}{hint}")
     except (flags.Error, OSError, ValueError, TypeError) as error:
         fail(error)
     if argument and len(rest) != 1:

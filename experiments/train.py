@@ -222,7 +222,9 @@ def main(stack: contextlib.ExitStack) -> None:
             k = max(config.eval.sampling_steps)
             scores = evaluate(k)
             logger.write(step, {f"success_rate_K{k}": [score["success_rate"] for score in scores]})
-            bar.write(f"update {step}: success rate at K={k} " + " ".join(f"{s['success_rate']:.2f}" for s in scores))
+            for i, program in enumerate(programs):
+                rates = [f"{score['success_rate']:.2f}" for score in scores[i * len(members) : (i + 1) * len(members)]]
+                bar.write(f"update {step}: success rate of {program.label}'s members at K={k}: {' '.join(rates)}")
         if step % config.checkpoint.interval == 0 or step == config.num_steps:
             timing["total_s"] = before + time.perf_counter() - started
             checkpoints.save(step, states, progress)

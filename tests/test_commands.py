@@ -321,7 +321,7 @@ def refusal(start):
             ["--config=configs/pointmaze.py:giant"],
             "unknown variant 'giant' of pointmaze; there are umaze, medium, large",
         ),
-        ([*SMALL, "--config.num_stepz=3"], "unknown config field 'num_stepz' Did you mean \"num_steps\""),
+        ([*SMALL, "--config.num_stepz=3"], "unknown config field 'num_stepz'; did you mean \"num_steps\"?"),
         ([*SMALL, "--config.agnt.eta=3"], "unknown config field"),
         ([*SMALL, "antmaze"], "unexpected argument 'antmaze'"),
         ([*SMALL, "--config.tasks=antmaze/giant"], "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
