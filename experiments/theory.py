@@ -2,7 +2,7 @@
 
     python -m experiments.theory
 
-Two minutes on one core. Needs matplotlib.
+About five minutes on one core. Needs matplotlib.
 """
 
 import itertools
