@@ -25,6 +25,14 @@ settings.register_profile("gtp_jax", deadline=None, derandomize=True, max_exampl
 settings.load_profile("gtp_jax")
 
 
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """For files that compile many programs and run each for moments; the commands' own tests optimise as users do."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def store(tmp_path, monkeypatch):
     """An empty Minari store."""

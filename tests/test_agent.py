@@ -20,6 +20,7 @@ from gtp_jax.agent_config import AgentConfig
 from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.presets import PRESETS
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 NUM_STEPS = 1000
 KEY = jax.random.key(0)
 SMALL = {"hidden_dims": (32, 32), "critic_hidden_dims": (16,), "learning_rate": 3e-3, "critic_learning_rate": 3e-3}

@@ -9,6 +9,7 @@ from gaussian import MEAN, STD, exact_phi
 from gtp_jax import losses, schedules, solution_map
 from gtp_jax.objectives import OBJECTIVES
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 SCHEDULE = schedules.karras(sigma_min=0.002, sigma_max=3.0)
 KEY = jax.random.key(0)
 ACTIONS = MEAN + STD * jax.random.normal(jax.random.key(1), (64, 2))
