@@ -36,7 +36,9 @@ EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.", l
 SEED = flags.DEFINE_integer(
     "seed", None, "Of the environments; that of the run's own evaluation if not given.", lower_bound=0
 )
-PICTURES = flags.DEFINE_bool("pictures", False, "Draw the paths walked at the last K.")
+PICTURES = flags.DEFINE_bool(
+    "pictures", False, "Draw the paths walked at the last K, or for multigoal those from noise."
+)
 
 
 def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int], seed: int) -> None:
