@@ -101,23 +101,13 @@ def main(stack: contextlib.ExitStack) -> None:
             raise UserError(f"objective {agent_config.objective!r} is not registered; give the run's --config=FILE too")
     programs = [Program(label, agent_config, members) for label, agent_config in agents.items()]
     seed = config.eval.seed if SEED.value is None else SEED.value
-    meshes = {p.label: population.member_mesh(len(members), turn) for turn, p in enumerate(programs)}
-    num_used = len({device for mesh in meshes.values() for device in mesh.devices.flat})
+    meshes, num_used = population.program_meshes(programs)
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
-    width = (len(members), evaluator.observation_dim)
-    like = {
-        program.label: population.init(
-            members,
-            np.zeros(width, np.float32),
-            np.ones(width, np.float32),
-            evaluator.action_dim,
-            config=program.config,
-            num_steps=config.num_steps,
-            mesh=meshes[program.label],
-        )
-        for program in programs
-    }
+    mean = np.zeros((len(members), evaluator.observation_dim), np.float32)
+    like = population.init_programs(
+        programs, mean, np.ones_like(mean), evaluator.action_dim, num_steps=config.num_steps, meshes=meshes
+    )
     states, progress = checkpoints.restore(like), checkpoints.progress()
     print(f"{len(programs)} x {len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 

@@ -20,7 +20,7 @@ def section(paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
     members = [{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]
-    lines = [results.table(members, runs[0]["timing"].get("action_ms") if len(runs) == 1 else None), ""]
+    lines = [results.table(members, runs[0]["timing"] if len(runs) == 1 else {}), ""]
     for path, run in zip(paths, runs):
         min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
         lines.append(

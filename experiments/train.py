@@ -123,8 +123,7 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- what runs where
     device = jax.devices()[0]
-    meshes = {p.label: population.member_mesh(len(members), turn) for turn, p in enumerate(programs)}
-    num_used = len({device for mesh in meshes.values() for device in mesh.devices.flat})
+    meshes, num_used = population.program_meshes(programs)
     used = f"{num_used} of {jax.device_count()} devices in use"
     print(f"gtp_jax on {device.device_kind} ({used}, jax {jax.__version__}); workdir {workdir}")
     size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
@@ -134,10 +133,8 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- data
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
-    progress = {
-        "timing": dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0),
-        "datasets": {},
-    }
+    seconds = dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0)
+    progress = {"timing": {**seconds, "updates_per_s": {}}, "datasets": {}}
     if checkpoints.latest_step is not None:
         progress = checkpoints.progress()
     timing = progress["timing"]
@@ -161,12 +158,9 @@ def main(stack: contextlib.ExitStack) -> None:
     # ---------------------------------------------------------------- the population, fresh or resumed
     obs_mean, obs_std = (np.stack([statistics[member.task][i] for member in members]) for i in (0, 1))
     _, action_dim = tasks.get(config.tasks[0]).widths
-    states = {
-        p.label: population.init(
-            members, obs_mean, obs_std, action_dim, config=p.config, num_steps=config.num_steps, mesh=meshes[p.label]
-        )
-        for p in programs
-    }
+    states = population.init_programs(
+        programs, obs_mean, obs_std, action_dim, num_steps=config.num_steps, meshes=meshes
+    )
     step = 0
     if checkpoints.latest_step is not None:
         step, states = checkpoints.latest_step, checkpoints.restore(states)
@@ -208,8 +202,12 @@ def main(stack: contextlib.ExitStack) -> None:
     bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
     while step < config.num_steps:
         clock, means, metrics = time.perf_counter(), {}, {}
-        for label, train in trainers.items():  # all begin before the first is waited for
+        for label, train in trainers.items():  # all begin before the first is waited for, each once timed alone
+            begun = time.perf_counter()
             states[label], means[label] = train(states[label], data[label])
+            if label not in timing["updates_per_s"]:
+                jax.block_until_ready(means[label])
+                timing["updates_per_s"][label] = len(members) * chunk / (time.perf_counter() - begun)
         for i, each in enumerate(means.values()):
             for name, values in each.items():
                 row = metrics.setdefault(name, [None] * len(names))
@@ -232,7 +230,7 @@ def main(stack: contextlib.ExitStack) -> None:
 
     # ---------------------------------------------------------------- results
     scores = {k: evaluate(k) for k in config.eval.sampling_steps}
-    action_ms = {
+    timing["action_ms"] = {
         program.label: {
             str(k): 1e3
             * population.action_seconds(
@@ -244,23 +242,19 @@ def main(stack: contextlib.ExitStack) -> None:
     }
     entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
     timing["total_s"] = before + time.perf_counter() - started
-    updates = len(names) * config.num_steps
+    timing["member_updates_per_s"] = len(names) * config.num_steps / timing["train_s"]
     results.write_json(
         workdir / "results.json",
         {
             "num_steps": config.num_steps,
             **results.provenance(num_used),
-            "timing": {
-                **timing,
-                "member_updates_per_s": updates / timing["train_s"],
-                "action_ms": action_ms,
-            },
+            "timing": timing,
             "members": entries,
         },
     )
-    print(f"\n{results.table(entries, action_ms)}\n")
+    print(f"\n{results.table(entries, timing)}\n")
     print(
-        f"{timing['total_s']:.0f} s in all, {updates / timing['train_s']:.0f} member-updates/s; "
+        f"{timing['total_s']:.0f} s in all, {timing['member_updates_per_s']:.0f} member-updates/s; "
         f"results in {workdir / 'results.json'}"
     )
 

@@ -68,6 +68,12 @@ def member_mesh(num_members: int, turn: int = 0) -> Mesh:
     return Mesh(np.array(devices[first : first + count]), ("members",))
 
 
+def program_meshes(programs) -> tuple[dict[str, Mesh], int]:
+    """The mesh of each of several programs that train side by side, by label, and how many devices they use."""
+    meshes = {program.label: member_mesh(len(program.members), turn) for turn, program in enumerate(programs)}
+    return meshes, len({device for mesh in meshes.values() for device in mesh.devices.flat})
+
+
 def _over_members(function, *args):
     """`function` of each member, along the leading axis of all arguments.
 
@@ -91,6 +97,16 @@ def init(members, obs_mean, obs_std, action_dim: int, *, config: AgentConfig, nu
     init_one = functools.partial(agent.init, action_dim=action_dim, config=config, num_steps=num_steps)
     states = jax.jit(functools.partial(_over_members, init_one))(keys, jnp.asarray(obs_mean), jnp.asarray(obs_std))
     return jax.device_put(states, NamedSharding(mesh, PartitionSpec("members")))
+
+
+def init_programs(programs, obs_mean, obs_std, action_dim: int, *, num_steps: int, meshes) -> dict[str, AgentState]:
+    """`init` of several programs with the same members, by label; the meshes by label too."""
+    return {
+        p.label: init(
+            p.members, obs_mean, obs_std, action_dim, config=p.config, num_steps=num_steps, mesh=meshes[p.label]
+        )
+        for p in programs
+    }
 
 
 def place(data: Data, mesh: Mesh) -> Data:

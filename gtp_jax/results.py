@@ -10,7 +10,8 @@ import pathlib
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import jax
 import numpy as np
@@ -103,24 +104,25 @@ def provenance(num_devices: int) -> dict:
     }
 
 
-def table(members: Sequence[dict], action_ms: dict[str, dict[str, float]] | None = None) -> str:
+def table(members: Sequence[dict], timing: Mapping[str, dict] = MappingProxyType({})) -> str:
     """A Markdown table of the `members` of results.json: one row per run, task, agent and K, pooled over seeds.
 
     There is a column for the run where members carry a `label`, and one for the agent where there are several. Tasks of
     another kind than mazes have a table of their own.
 
     Args:
-        action_ms: if there is to be a column for it, by agent and K.
+        timing: of results.json, by agent. There is a column for `action_ms` (further by K) and, where there are several
+            agents, for `updates_per_s`, the member-updates of one that trains alone.
     """
     kinds = {}
     for member in members:
         kinds.setdefault("off_mode" in next(iter(member["eval"].values())), []).append(member)
     return "\n\n".join(
-        _table(group, _multigoal_cells if multigoal else _maze_cells, action_ms) for multigoal, group in kinds.items()
+        _table(group, _multigoal_cells if multigoal else _maze_cells, timing) for multigoal, group in kinds.items()
     )
 
 
-def _table(members: Sequence[dict], cells_of, action_ms) -> str:
+def _table(members: Sequence[dict], cells_of, timing) -> str:
     keys = {
         "run": lambda member: member.get("label"),
         "agent": lambda member: member.get("agent", ""),
@@ -135,8 +137,11 @@ def _table(members: Sequence[dict], cells_of, action_ms) -> str:
     for names, group in groups.items():
         for k in group[0]["eval"]:
             cells = cells_of(k, [member["eval"][k] for member in group], group[0]["dataset"])
-            if action_ms:
-                cells["ms an action"] = f"{action_ms[group[0]['agent']][k]:.2f}"
+            name = group[0].get("agent", "")
+            if "action_ms" in timing:
+                cells["ms an action"] = f"{timing['action_ms'][name][k]:.2f}"
+            if "updates_per_s" in timing and shown[1]:
+                cells["updates/s"] = f"{timing['updates_per_s'][name]:.0f}"
             cells["seeds"] = ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group)
             rows.append([*(name for name, show in zip(names, shown) if show), *cells.values()])
     rows[0] += cells

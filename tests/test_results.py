@@ -178,8 +178,14 @@ def test_agents_are_kept_apart():
 
 def test_the_time_an_action_takes_has_a_column_where_it_is_known():
     members = [{**member("antmaze/umaze", 0, {"1": 0.5, "5": 1.0}), "agent": "bc"}]
-    header, _, *body = rows(results.table(members, {"bc": {"1": 0.25, "5": 1.5}}))
+    header, _, *body = rows(results.table(members, {"action_ms": {"bc": {"1": 0.25, "5": 1.5}}}))
     assert [row[header.index("ms an action")] for row in body] == ["0.25", "1.50"]
+
+
+def test_the_speed_of_training_has_a_column_where_there_are_several_agents():
+    members = [{**member("antmaze/umaze", 0, {"5": 0.5}), "agent": agent} for agent in ("bc", "iql")]
+    header, _, *body = rows(results.table(members, {"updates_per_s": {"bc": 100.4, "iql": 50.0}}))
+    assert [row[header.index("updates/s")] for row in body] == ["100", "50"]
 
 
 def test_multigoal_has_a_table_of_its_own():
