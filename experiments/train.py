@@ -199,6 +199,7 @@ def main(stack: contextlib.ExitStack) -> None:
         )
         trainers[program.label] = train.lower(states[program.label], data[program.label]).compile()
     timing["compile_s"] += time.perf_counter() - clock
+    jax.block_until_ready((states, data))  # or the first chunk would be charged for what is still under way
     bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
     while step < config.num_steps:
         clock, means, metrics = time.perf_counter(), {}, {}
