@@ -3,8 +3,9 @@
     python -m experiments.train --config=configs/multigoal.py
 
 Trains every objective on the same batches and prints, for K in 1, 2, 3, 5 and 10, the share of samples off every mode,
-the modes' shares, the energy distance to held-out data and the time an action takes. One of them alone:
---config.preset=default_bc. The figure: python -m experiments.evaluate --workdir=DIR --pictures.
+the modes' shares, the energy distance to held-out data and the time an action takes, in 28 minutes on two cores;
+default_bc ends with 0.015 off mode at K = 2 (docs/multigoal.md). One of them alone: --config.preset=default_bc. The
+figure: python -m experiments.evaluate --workdir=DIR --pictures.
 """
 
 from gtp_jax import config as gtp_config

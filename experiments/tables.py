@@ -19,8 +19,10 @@ _PLACE = re.compile(r"(<!-- table: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 def section(paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
-    members = [{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]
-    lines = [results.table(members, runs[0]["timing"] if len(runs) == 1 else {}), ""]
+    if len(runs) == 1:
+        lines = [results.table(runs[0]["members"], runs[0]["timing"]), ""]
+    else:
+        lines = [results.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
     for path, run in zip(paths, runs):
         min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
         lines.append(
