@@ -49,6 +49,5 @@ def get_config(variant: str = "losses"):
         config.generate.num_transitions = 500_000
         config.num_seeds = 2
         config.num_steps = config.eval.interval = 15_000
-        config.eval.episodes = 100
         config.eval.sampling_steps = (5,)
     return config
