@@ -21,7 +21,7 @@ LOSSES = {
     "no_flow": dataclasses.replace(CLONING, flow_coef=0.0),
     "no_consistency": dataclasses.replace(CLONING, consistency_coef=0.0),
 }
-GUIDED = presets.long_horizon()
+GUIDED = dataclasses.replace(presets.long_horizon(), target_sampling_steps=2)  # of the linear Q term
 GUIDANCE = {
     "weights": GUIDED,
     "truncated": dataclasses.replace(GUIDED, truncate_weights=True),
@@ -48,6 +48,6 @@ def get_config(variant: str = "losses"):
         config.preset = ",".join(GUIDANCE)
         config.generate.num_transitions = 500_000
         config.num_seeds = 2
-        config.num_steps = config.eval.interval = 15_000
+        config.num_steps = config.eval.interval = 10_000
         config.eval.sampling_steps = (5,)
     return config
