@@ -134,10 +134,11 @@ def main(stack: contextlib.ExitStack) -> None:
     # ---------------------------------------------------------------- data
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
     seconds = dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0)
-    progress = {"timing": {**seconds, "updates_per_s": {}}, "datasets": {}}
+    progress = {"timing": seconds, "datasets": {}}
     if checkpoints.latest_step is not None:
         progress = checkpoints.progress()
     timing = progress["timing"]
+    timing.setdefault("updates_per_s", {})  # a run of an earlier version has none
     before = timing["total_s"]
     clock = time.perf_counter()
     datasets = load_datasets(config, progress["datasets"])

@@ -26,7 +26,7 @@ class AgentConfig:
     max_intervals: int = 1280  # ... and at its end, doubling in between
     distance: str = "pseudo_huber"  # of the consistency term: pseudo_huber | squared
     time_weight: str = "inverse_gap"  # of the consistency term: inverse_gap, 1/(t-u) | uniform
-    target: str = "online"  # network behind the consistency target: online (stop-gradient) | ema
+    target: str = "online"  # network behind the consistency target and ctm's solver: online (stop-gradient) | ema
     consistency_coef: float = 1.0  # weight of the consistency loss
     flow_coef: float = 1.0  # weight of the instantaneous flow loss
     solver: str = "euler"  # of objective = ctm, from t to u: euler | heun

@@ -12,7 +12,7 @@ from gtp_jax.agent_config import AgentConfig
 
 
 def default() -> AgentConfig:
-    """What works best here: little noise, a pseudo-Huber distance, an expectile critic, steep clipped weights."""
+    """What we tuned: little noise, a pseudo-Huber distance, an expectile critic, steep clipped weights."""
     return AgentConfig()
 
 
