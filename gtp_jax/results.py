@@ -140,7 +140,7 @@ def _table(members: Sequence[dict], cells_of, timing) -> str:
             name = group[0].get("agent", "")
             if "action_ms" in timing:
                 cells["ms an action"] = f"{timing['action_ms'][name][k]:.2f}"
-            if "updates_per_s" in timing and shown[1]:
+            if timing.get("updates_per_s") and shown[1]:  # a run that an earlier version finished has none
                 cells["updates/s"] = f"{timing['updates_per_s'][name]:.0f}"
             cells["seeds"] = ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group)
             rows.append([*(name for name, show in zip(names, shown) if show), *cells.values()])

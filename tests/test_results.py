@@ -188,6 +188,11 @@ def test_the_speed_of_training_has_a_column_where_there_are_several_agents():
     assert [row[header.index("updates/s")] for row in body] == ["100", "50"]
 
 
+def test_the_speed_of_training_has_no_column_where_nobody_measured_it():
+    members = [{**member("antmaze/umaze", 0, {"5": 0.5}), "agent": agent} for agent in ("bc", "iql")]
+    assert "updates/s" not in results.table(members, {"updates_per_s": {}})
+
+
 def test_multigoal_has_a_table_of_its_own():
     score = {"off_mode": 0.25, "mode_shares": [0.1, 0.2, 0.3, 0.4], "energy_distance": 0.5, "episodes": 8}
     plane = {**member("multigoal", 0, {}), "eval": {"2": score}}
