@@ -3,6 +3,8 @@
 import ast
 import contextlib
 import functools
+import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -40,6 +42,33 @@ def _parse(argv: list[str], argument: str | None) -> list[str]:
     return rest
 
 
+class Stopped(BaseException):
+    """Somebody wants the program to end: SIGTERM or SIGINT. Its argument is the signal's number."""
+
+
+def stop_on_signals() -> Callable[[], None]:
+    """From now on a first SIGTERM or SIGINT is only noted, and a second ends the process at once.
+
+    Returns:
+        a function that raises `Stopped` if a signal has come.
+    """
+    noted = []
+
+    def note(number, _):
+        if noted:
+            os._exit(128 + number)
+        noted.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+
+    def stop_if_asked():
+        if noted:
+            raise Stopped(noted[0])
+
+    return stop_if_asked
+
+
 def _show_if_of_main_thread(error) -> None:
     if threading.current_thread() is threading.main_thread():
         sys.__unraisablehook__(error)
@@ -60,6 +89,11 @@ def run(main: Callable[..., None], *, argument: str | None = None) -> None:
         try:
             with contextlib.ExitStack() as stack:
                 main(stack, *arguments)
+        except Stopped as stopped:
+            number = stopped.args[0]
+            name = signal.Signals(number).name
+            print(f"\nstopped by {name}; the same command with the same --workdir goes on", file=sys.stderr)
+            sys.exit(128 + number)
         except UserError as error:
             sys.unraisablehook = lambda _: None  # the last of them when the program is over
             fail(error)

@@ -14,6 +14,7 @@ import json
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from absl import flags
@@ -22,7 +23,7 @@ from ml_collections import config_flags
 from experiments import cli
 from gtp_jax import agent, checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
-from gtp_jax.agent_config import AgentConfig
+from gtp_jax import placement as placing
 from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
@@ -49,7 +50,13 @@ def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int],
     obs_dim, action_dim = task.widths
     for program in programs:
         actor = jax.tree.map(lambda leaf: leaf[0], states[program.label].actor_ema)
-        arguments = (program.config, actor, jax.random.key(seed), np.zeros((1000, obs_dim)), action_dim)
+        arguments = (
+            program.members[0].config,
+            actor,
+            jax.random.key(seed),
+            np.zeros((1000, obs_dim)),
+            jnp.ones(action_dim),
+        )
         paths[program.label] = {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
     pictures.draw_trajectories(task, paths, workdir / "trajectories.png")
     print(f"drew {workdir / 'trajectories.png'}")
@@ -92,28 +99,35 @@ def main(stack: contextlib.ExitStack) -> None:
         raise UserError(f"{workdir} holds no checkpoint yet")
 
     try:
-        members = tuple(gtp_config.members(config))
-        agents = {label: AgentConfig.from_json(fields) for label, fields in content["agents"].items()}
+        programs = []
+        for label, fields in content["agents"].items():
+            fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+            programs.append(Program(label, gtp_config.members(config, gtp_config.combinations(fields))))
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
-    for agent_config in agents.values():
-        if agent_config.objective not in OBJECTIVES:
-            raise UserError(f"objective {agent_config.objective!r} is not registered; give the run's --config=FILE too")
-    programs = [Program(label, agent_config, members) for label, agent_config in agents.items()]
+    for program in programs:
+        if (name := program.structure.objective) not in OBJECTIVES:
+            raise UserError(f"objective {name!r} is not registered; give the run's --config=FILE too")
     seed = config.eval.seed if SEED.value is None else SEED.value
-    meshes, num_used = population.program_meshes(programs)
+    placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(programs)}
+    num_used = len({device for placement in placements.values() for device in placement.devices})
+    members = programs[0].members  # all programs have the same tasks and seeds
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
-    mean = np.zeros((len(members), evaluator.observation_dim), np.float32)
-    like = population.init_programs(
-        programs, mean, np.ones_like(mean), evaluator.action_dim, num_steps=config.num_steps, meshes=meshes
-    )
-    states, progress = checkpoints.restore(like), checkpoints.progress()
+    widths = {name: tasks.get(name).widths for name in config.tasks}
+    statistics = {name: (np.zeros(obs_dim), np.ones(obs_dim)) for name, (obs_dim, _) in widths.items()}
+    action_dims = {name: action_dim for name, (_, action_dim) in widths.items()}
+    like = {
+        p.label: population.init(p, statistics, action_dims, num_steps=config.num_steps, placement=placements[p.label])
+        for p in programs
+    }
+    restored, progress = checkpoints.restore({"states": like})["states"], checkpoints.progress()
+    states = {label: placement.put(restored[label]) for label, placement in placements.items()}
     print(f"{len(programs)} x {len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
     scores, last = {int(k): [] for k in SAMPLING_STEPS.value}, {}
     for program in programs:
-        act = population.actor(action_dim=evaluator.action_dim, config=program.config, mesh=meshes[program.label])
+        act = population.actor(structure=program.structure, placement=placements[program.label])
         for k in scores:
             steps = []
 
@@ -125,7 +139,7 @@ def main(stack: contextlib.ExitStack) -> None:
             played = evaluator(recorded_act, f"evaluation of {program.label}, K={k}")
             scores[k] += [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
         last[program.label] = (played, steps)
-    entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
+    entries = results.member_entries(programs, states, placements, datasets=progress["datasets"], scores=scores)
     print(f"\n{results.table(entries)}\n")
     content = {"step": checkpoints.latest_step, **results.provenance(num_used), "members": entries}
     try:

@@ -7,7 +7,6 @@ for; it comes with one line that says what to do.
 """
 
 import contextlib
-import dataclasses
 import datetime
 import functools
 import json
@@ -22,8 +21,10 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from experiments import cli
-from gtp_jax import agent, checkpoint, population, results, tasks
+from gtp_jax import checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
+from gtp_jax import placement as placing
+from gtp_jax.agent_config import NUMBERS
 from gtp_jax.cores import available_cores
 from gtp_jax.data import minari_source, transitions
 from gtp_jax.errors import UserError
@@ -41,7 +42,7 @@ def open_workdir(config) -> pathlib.Path:
     )
     workdir = pathlib.Path(WORKDIR.value or f"runs/{name}").expanduser().absolute()
     # With every agent field spelt out, a run means the same when a preset changes.
-    agents = {program.label: dataclasses.asdict(program.config) for program in gtp_config.programs(config)}
+    agents = {program.label: program.fields for program in gtp_config.programs(config)}
     content = json.loads(config.to_json()) | {"agents": agents}
     content = json.loads(json.dumps(content))  # tuples become lists, as in the file
     path = workdir / "config.json"
@@ -90,21 +91,25 @@ def load_datasets(config, known: dict[str, dict]) -> dict[str, minari_source.Dat
     return datasets
 
 
-def device_data(members, datasets, statistics, num_step_returns: int, gamma: float) -> population.Data:
-    """All data sets end to end on the device, normalised."""
-    parts, offsets, start = [], {}, 0
-    for name, dataset in datasets.items():
-        mean, std = statistics[name]
-        t = transitions.n_step(dataset.transitions, num_step_returns, gamma)
-        obs, next_obs = ((x - mean) / std for x in (t.obs, t.next_obs))
-        parts.append(agent.Batch(obs, t.action, t.reward, next_obs, t.discount))
-        offsets[name] = start
-        start += len(t.reward)
-    return population.Data(
-        jax.tree.map(lambda *x: jnp.asarray(np.concatenate(x)), *parts),
-        jnp.array([offsets[member.task] for member in members], jnp.int32),
-        jnp.array([len(datasets[member.task].transitions.reward) for member in members], jnp.int32),
-    )
+def member_names(program, members, with_label: bool) -> list[str]:
+    """What some of a program's members are called in logs: by what they do not have in common."""
+    swept = [name for name in NUMBERS if isinstance(program.fields[name], tuple)]
+    label = f"{program.label}/" * with_label
+    return [
+        "-".join([f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in swept)])
+        for m in members
+    ]
+
+
+def place_data(kinds, num_step_returns: int, datasets, statistics, placement) -> placing.Data:
+    """The data of members with these tasks and discounts on this process's devices, normalised."""
+    blocks, returns = {}, {}
+    for task, discount in dict.fromkeys(kinds[slot] for slot in placement.local_slots):
+        mean, std = statistics[task]
+        t = transitions.n_step(datasets[task].transitions, num_step_returns, discount)
+        returns[task, discount] = (t.reward, t.discount)
+        blocks[task] = ((t.obs - mean) / std, t.action, (t.next_obs - mean) / std)
+    return placing.place(placement, kinds, blocks, returns)
 
 
 def main(stack: contextlib.ExitStack) -> None:
@@ -116,20 +121,23 @@ def main(stack: contextlib.ExitStack) -> None:
         gtp_config.validate(config)
     except OSError as error:  # a config file that cannot be read is noticed at the first look into it
         raise UserError(str(error).splitlines()[-1].strip()) from error
-    programs, members = gtp_config.programs(config), gtp_config.members(config)
-    prefixes = [f"{program.label}/" if len(programs) > 1 else "" for program in programs]
-    names = [f"{prefix}{member.task}-seed{member.seed}" for prefix in prefixes for member in members]
+    programs = gtp_config.programs(config)
     workdir = open_workdir(config)
 
     # ---------------------------------------------------------------- what runs where
     device = jax.devices()[0]
-    meshes, num_used = population.program_meshes(programs)
+    placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(programs)}
+    held = {p.label: placements[p.label].held_of(p.members) for p in programs}
+    names = [name for program in programs for name in member_names(program, held[program.label], len(programs) > 1)]
+    num_used = len({device for placement in placements.values() for device in placement.devices})
     used = f"{num_used} of {jax.device_count()} devices in use"
     print(f"gtp_jax on {device.device_kind} ({used}, jax {jax.__version__}); workdir {workdir}")
-    size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds"
     for program in programs:
-        critic = f"{program.config.critic} critic" if program.config.uses_critic else "behaviour cloning, no critic"
-        print(f"{program.label}: {len(members)} members ({size}), {config.num_steps} updates each, {critic}")
+        settings = len(program.members) // (len(config.tasks) * config.num_seeds)
+        size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds" + f" x {settings} settings" * (settings > 1)
+        structure = program.structure
+        critic = f"{structure.critic} critic" if structure.uses_critic else "behaviour cloning, no critic"
+        print(f"{program.label}: {len(program.members)} members ({size}), {config.num_steps} updates each, {critic}")
 
     # ---------------------------------------------------------------- data
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
@@ -146,33 +154,49 @@ def main(stack: contextlib.ExitStack) -> None:
     statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
 
     @functools.cache  # programs that look ahead alike share one copy
-    def placed(mesh, num_step_returns, gamma):
-        return population.place(device_data(members, datasets, statistics, num_step_returns, gamma), mesh)
+    def placed(kinds, num_step_returns, placement):
+        return place_data(kinds, num_step_returns, datasets, statistics, placement)
 
     data = {}
     for program in programs:
-        agent_config = program.config
-        ahead = (agent_config.num_step_returns, agent_config.discount) if agent_config.uses_critic else (1, 1.0)
-        data[program.label] = placed(meshes[program.label], *ahead)
+        kinds = tuple((member.task, member.discount) for member in program.members)
+        ahead = program.structure.num_step_returns if program.structure.uses_critic else 1
+        data[program.label] = placed(kinds, ahead, placements[program.label])
     timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- the population, fresh or resumed
-    obs_mean, obs_std = (np.stack([statistics[member.task][i] for member in members]) for i in (0, 1))
-    _, action_dim = tasks.get(config.tasks[0]).widths
-    states = population.init_programs(
-        programs, obs_mean, obs_std, action_dim, num_steps=config.num_steps, meshes=meshes
-    )
+    action_dims = {name: tasks.get(name).widths[1] for name in config.tasks}
+    settings = {
+        p.label: {"structure": p.structure, "batch_size": config.batch_size, "num_steps": config.num_steps}
+        for p in programs
+    }
+    states, sums = {}, {}
+    for p in programs:
+        placement = placements[p.label]
+        states[p.label] = population.init(p, statistics, action_dims, num_steps=config.num_steps, placement=placement)
+        sums[p.label] = population.no_metrics(states[p.label], data[p.label], placement=placement, **settings[p.label])
     step = 0
     if checkpoints.latest_step is not None:
-        step, states = checkpoints.latest_step, checkpoints.restore(states)
+        restored = checkpoints.restore({"states": states, "sums": sums})
+        for label, placement in placements.items():
+            states[label], sums[label] = placement.put((restored["states"][label], restored["sums"][label]))
+        step = checkpoints.latest_step
         print(f"resumed from update {step}")
     logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
 
+    @stack.push
+    def save_if_stopped(kind, *_):
+        if kind is cli.Stopped and checkpoints.latest_step != step:
+            save()
+
+    def save():
+        timing["total_s"] = before + time.perf_counter() - started
+        checkpoints.save(step, {"states": states, "sums": sums}, progress)
+
     # ---------------------------------------------------------------- evaluation
-    actors = {p.label: population.actor(action_dim=action_dim, config=p.config, mesh=meshes[p.label]) for p in programs}
-    evaluator = stack.enter_context(
-        contextlib.closing(Evaluator([tasks.get(m.task) for m in members], config.eval.episodes, config.eval.seed))
-    )
+    actors = {p.label: population.actor(structure=p.structure, placement=placements[p.label]) for p in programs}
+    every_task = [tasks.get(member.task) for member in held[programs[0].label]]  # the same for all programs
+    evaluator = stack.enter_context(contextlib.closing(Evaluator(every_task, config.eval.episodes, config.eval.seed)))
 
     def evaluate(num_steps: int) -> list[dict]:
         """Of all members, those of one program after another's."""
@@ -180,6 +204,7 @@ def main(stack: contextlib.ExitStack) -> None:
         for label, act in actors.items():
 
             def act_now(obs, t, act=act, label=label):
+                stop_if_asked()
                 return act(states[label], obs, t, num_steps=num_steps)
 
             played = evaluator(act_now, f"evaluation of {label}, K={num_steps}")
@@ -188,61 +213,66 @@ def main(stack: contextlib.ExitStack) -> None:
         return scores
 
     # ---------------------------------------------------------------- training
-    chunk = gtp_config.chunk_length(config)
     trainers, clock = {}, time.perf_counter()
-    for program in programs if step < config.num_steps else ():
-        train = population.trainer(
-            config=program.config,
-            batch_size=config.batch_size,
-            num_updates=chunk,
-            num_steps=config.num_steps,
-            mesh=meshes[program.label],
-        )
-        trainers[program.label] = train.lower(states[program.label], data[program.label]).compile()
+    for p in programs if step < config.num_steps else ():
+        train = population.trainer(mesh=placements[p.label].mesh, **settings[p.label])
+        trainers[p.label] = train.lower(states[p.label], sums[p.label], data[p.label], np.int32(0)).compile()
     timing["compile_s"] += time.perf_counter() - clock
-    jax.block_until_ready((states, data))  # or the first chunk would be charged for what is still under way
+    jax.block_until_ready((states, data))  # or the first updates would be charged for what is still under way
+    stop_if_asked = cli.stop_on_signals()
+    intervals = (config.log.interval, config.eval.interval, config.checkpoint.interval)
+    alone = dict.fromkeys(trainers, 0.0)  # seconds of the first updates, for which programs wait for each other
+    first, per_second = step, 10.0
     bar = tqdm(total=config.num_steps, initial=step, desc="training", unit="update", smoothing=0.05)
     while step < config.num_steps:
-        clock, means, metrics = time.perf_counter(), {}, {}
-        for label, train in trainers.items():  # all begin before the first is waited for, each once timed alone
+        stop_if_asked()
+        clock, due = time.perf_counter(), min(step - step % interval + interval for interval in intervals)
+        # A signal is to be heard within a second or so, and no length of call costs another program.
+        num_updates = min(due - step, config.num_steps - step, max(1, round(per_second)))
+        for label, train in trainers.items():  # all begin before the first is waited for
             begun = time.perf_counter()
-            states[label], means[label] = train(states[label], data[label])
+            states[label], sums[label] = train(states[label], sums[label], data[label], np.int32(num_updates))
             if label not in timing["updates_per_s"]:
-                jax.block_until_ready(means[label])
-                timing["updates_per_s"][label] = len(members) * chunk / (time.perf_counter() - begun)
-        for i, each in enumerate(means.values()):
-            for name, values in each.items():
-                row = metrics.setdefault(name, [None] * len(names))
-                row[i * len(members) : (i + 1) * len(members)] = np.asarray(values).tolist()
-        step += chunk
+                jax.block_until_ready(sums[label])
+                alone[label] += time.perf_counter() - begun
+        jax.block_until_ready(sums)
+        step += num_updates
         timing["train_s"] += time.perf_counter() - clock
-        bar.update(chunk)
-        logger.write(step, metrics)
+        per_second = num_updates / (time.perf_counter() - clock)
+        bar.update(num_updates)
+        if step % config.log.interval == 0 or step == config.num_steps:
+            since = step - (step - 1) // config.log.interval * config.log.interval
+            for label in alone.keys() - timing["updates_per_s"].keys():
+                timing["updates_per_s"][label] = len(held[label]) * (step - first) / alone[label]
+            metrics = {}
+            for i, label in enumerate(sums):
+                for name, values in placements[label].held_rows(sums[label]).items():
+                    row = metrics.setdefault(name, [None] * len(names))
+                    row[i * len(every_task) : (i + 1) * len(every_task)] = (values / since).tolist()
+            logger.write(step, metrics)
+            sums = jax.tree.map(jnp.zeros_like, sums)
         if step % config.eval.interval == 0 and step < config.num_steps:
             k = max(config.eval.sampling_steps)
             scores = evaluate(k)
             logger.write(step, {f"success_rate_K{k}": [score["success_rate"] for score in scores]})
-            for i, program in enumerate(programs):
-                rates = [f"{score['success_rate']:.2f}" for score in scores[i * len(members) : (i + 1) * len(members)]]
-                bar.write(f"update {step}: success rate of {program.label}'s members at K={k}: {' '.join(rates)}")
+            for i, p in enumerate(programs):
+                mine = scores[i * len(every_task) : (i + 1) * len(every_task)]
+                rates = " ".join(f"{score['success_rate']:.2f}" for score in mine)
+                bar.write(f"update {step}: success rate of {p.label}'s members at K={k}: {rates}")
         if step % config.checkpoint.interval == 0 or step == config.num_steps:
-            timing["total_s"] = before + time.perf_counter() - started
-            checkpoints.save(step, states, progress)
+            save()
     bar.close()
 
     # ---------------------------------------------------------------- results
     scores = {k: evaluate(k) for k in config.eval.sampling_steps}
     timing["action_ms"] = {
-        program.label: {
-            str(k): 1e3
-            * population.action_seconds(
-                states[program.label], action_dim=action_dim, config=program.config, num_steps=k
-            )
+        p.label: {
+            str(k): 1e3 * population.action_seconds(states[p.label], structure=p.structure, num_steps=k)
             for k in config.eval.sampling_steps
         }
-        for program in programs
+        for p in programs
     }
-    entries = results.member_entries(programs, states, datasets=progress["datasets"], scores=scores)
+    entries = results.member_entries(programs, states, placements, datasets=progress["datasets"], scores=scores)
     timing["total_s"] = before + time.perf_counter() - started
     timing["member_updates_per_s"] = len(names) * config.num_steps / timing["train_s"]
     results.write_json(

@@ -5,6 +5,7 @@ term; the critic is either the paper's (TD with K-step samples of the EMA actor)
 samples. With eta = 0, and one action a decision, there is no critic: its fields are None and cost nothing.
 """
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -30,10 +31,17 @@ class Batch(NamedTuple):
     discount: jax.Array  # (B,) of the value of next_obs: gamma^n, and 0 where the episode terminated on the way
 
 
+# What is watched while training, cause before effect: when one of these is not finite, the agent stays as it was.
+WATCHED = ("critic_loss", "critic_grad_norm", "actor_loss", "actor_grad_norm")
+
+
 class AgentState(NamedTuple):
     """Everything training changes, and what acting needs. Without a critic its fields are None."""
 
     step: jax.Array  # () int32, updates done
+    failure: jax.Array  # () int32, -1, or which of WATCHED was first not finite; then nothing changes any more
+    numbers: dict[str, jax.Array]  # () each, the settings in `agent_config.NUMBERS`
+    action_mask: jax.Array  # (D,) 1, and 0 where the actions of a task that trains beside this one are wider
     key: jax.Array  # the member's root key; never consumed, only folded
     obs_mean: jax.Array  # (O,) of the data, so that a checkpoint acts on raw observations
     obs_std: jax.Array  # (O,)
@@ -46,18 +54,22 @@ class AgentState(NamedTuple):
 
 
 def schedule_of(config: AgentConfig) -> schedules.Schedule:
-    if config.spacing == "linear":
-        return schedules.linear(config.sigma_min, config.sigma_max)
-    return schedules.karras(config.sigma_min, config.sigma_max, config.rho)
+    rho = None if config.spacing == "linear" else config.rho
+    return schedules.Schedule(config.sigma_min, config.sigma_max, rho)
 
 
-def phi_of(config: AgentConfig, params: Params, obs: jax.Array) -> solution_map.SurrogateMap:
-    """The surrogate map of an actor at normalised observations (B, O)."""
+def phi_of(config: AgentConfig, params: Params, obs: jax.Array, mask: jax.Array) -> solution_map.SurrogateMap:
+    """The surrogate map of an actor at normalised observations (B, O).
+
+    It neither sees nor moves what the mask (D,) hides, where all actions are 0: there the map carries noise to noise on
+    a straight line, which costs no loss.
+    """
 
     def network(x, t, tau):
         return networks.SolutionMapNetwork(config.hidden_dims, x.shape[-1]).apply(params, obs, x, t, tau)
 
-    return solution_map.surrogate_map(network, schedule_of(config))
+    phi = solution_map.surrogate_map(network, schedule_of(config))
+    return lambda x, t, tau: mask * phi(mask * x, t, tau)
 
 
 def q_values(config: AgentConfig, critic: Params, obs: jax.Array, action: jax.Array) -> jax.Array:
@@ -78,7 +90,14 @@ def _optimizers(config: AgentConfig, num_steps: int):
 
 
 def init(
-    key: chex.PRNGKey, obs_mean: jax.Array, obs_std: jax.Array, action_dim: int, *, config: AgentConfig, num_steps: int
+    key: chex.PRNGKey,
+    obs_mean: jax.Array,
+    obs_std: jax.Array,
+    action_dim: int,
+    *,
+    config: AgentConfig,
+    num_steps: int,
+    numbers: dict[str, jax.Array] | None = None,
 ) -> AgentState:
     """A fresh agent.
 
@@ -86,10 +105,12 @@ def init(
         key: fixes everything random about this agent, now and in training.
         obs_mean, obs_std: (O,) statistics of the raw observations.
         num_steps: updates that training will make; the length of the learning-rate decay and of the curriculum.
+        numbers: its settings in `agent_config.NUMBERS`; those of config if not given.
     """
+    numbers = jax.tree.map(jnp.float32, config.numbers if numbers is None else numbers)
     key_actor, key_q, key_v, key_train = jax.random.split(key, 4)
     obs, action, t = jnp.zeros((1, obs_mean.shape[-1])), jnp.zeros((1, action_dim)), jnp.ones((1,))
-    actor_optimizer, critic_optimizer = _optimizers(config, num_steps)
+    actor_optimizer, critic_optimizer = _optimizers(dataclasses.replace(config, **numbers), num_steps)
     actor = networks.SolutionMapNetwork(config.hidden_dims, action_dim).init(key_actor, obs, action, t, t)
     critic = critic_opt = None
     if config.uses_critic:
@@ -99,6 +120,9 @@ def init(
         critic_opt = critic_optimizer.init(critic)
     return AgentState(
         step=jnp.zeros((), jnp.int32),
+        failure=jnp.full((), -1, jnp.int32),
+        numbers=numbers,
+        action_mask=jnp.ones(action_dim),
         key=key_train,
         obs_mean=obs_mean,
         obs_std=obs_std,
@@ -111,11 +135,11 @@ def init(
     )
 
 
-def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, dim: int, num_steps: int):
+def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, mask: jax.Array, num_steps: int):
     """From noise to actions in K steps: (K + 1, B, D) at normalised observations (B, O), not clipped."""
     name = OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler
     num_steps = 1 if name == "mean" else num_steps  # all are the same
-    phi, shape, schedule = phi_of(config, actor, obs), (obs.shape[0], dim), schedule_of(config)
+    phi, shape, schedule = phi_of(config, actor, obs, mask), (len(obs), len(mask)), schedule_of(config)
     return sampling.trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=sampling.STEPS[name])
 
 
@@ -132,7 +156,7 @@ def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex
     """
     size, samples = len(batch.reward), config.backup_samples
     obs = jnp.concatenate([jnp.tile(batch.next_obs, (samples, 1)), batch.obs])
-    sampled = _sample(config, state.actor_ema, key, obs, batch.action.shape[-1], config.target_sampling_steps)
+    sampled = _sample(config, state.actor_ema, key, obs, state.action_mask, config.target_sampling_steps)
     values = q_values(config, state.critic_target, obs, sampled).reshape(-1, samples + 1, size)
     next_values, values = jnp.max(values[:, :samples], axis=1), values[:, samples]
     target = losses.td_target(batch.reward, batch.discount, next_values)
@@ -176,24 +200,28 @@ def update(
     Args:
         key: consumed.
         batch: B transitions, observations normalised by the state's own statistics.
+        config: its structure is enough; the numbers are those of the state.
         num_steps: the same as at `init`.
 
     Returns:
-        the next state, and scalar metrics.
+        the next state, or the old one with a `failure` if a loss or a gradient is not finite; and scalar metrics.
     """
+    is_guided, config = config.is_guided, dataclasses.replace(config, **state.numbers)
+    batch = batch._replace(reward=config.reward_scale * batch.reward)
     key_critic, key_actor, key_q = jax.random.split(key, 3)
     actor_optimizer, critic_optimizer = _optimizers(config, num_steps)
     critic, critic_target, critic_opt = state.critic, state.critic_target, state.critic_opt
     weights, metrics = None, {}
 
-    if config.uses_critic:
+    if critic is not None:
         critic_loss = functools.partial(_CRITICS[config.critic], config, state)
         (loss, (advantage, q)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
-        metrics |= {"critic_loss": loss, "q_mean": jnp.mean(q), "advantage_std": jnp.std(advantage)}
-    if config.eta != 0 and config.guidance == "weights":
+        metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads)}
+        metrics |= {"q_mean": jnp.mean(q), "advantage_std": jnp.std(advantage)}
+    if is_guided and config.guidance == "weights":
         weights = losses.advantage_weights(
             advantage, eta=config.eta, max_weight=config.max_weight, truncate=config.truncate_weights
         )
@@ -203,14 +231,13 @@ def update(
         }
 
     def q_term(actor):
-        dim, steps = batch.action.shape[-1], config.target_sampling_steps
-        sampled = _sample(config, actor, key_q, batch.obs, dim, steps)
+        sampled = _sample(config, actor, key_q, batch.obs, state.action_mask, config.target_sampling_steps)
         return losses.linear_q_loss(q_values(config, critic, batch.obs, sampled))
 
     def actor_loss(actor):
         loss, parts = _objective(config)(
-            phi_of(config, actor, batch.obs),
-            phi_of(config, actor if config.target == "online" else state.actor_ema, batch.obs),
+            phi_of(config, actor, batch.obs, state.action_mask),
+            phi_of(config, actor if config.target == "online" else state.actor_ema, batch.obs, state.action_mask),
             key_actor,
             batch.action,
             schedule=schedule_of(config),
@@ -220,10 +247,10 @@ def update(
             weights=weights,
         )
         parts = {f"{name}_loss": value for name, value in parts._asdict().items()}
-        if config.eta != 0 and config.guidance == "q":
+        if is_guided and config.guidance == "q":
             parts["q_loss"] = q_term(actor)
             # Diffusion-QL and TD3+BC average the imitation term over the action's dimensions, and it is a sum here.
-            loss += config.eta * batch.action.shape[-1] * parts["q_loss"]
+            loss += config.eta * jnp.sum(state.action_mask) * parts["q_loss"]
         return loss, parts
 
     (loss, parts), grads = jax.value_and_grad(actor_loss, has_aux=True)(state.actor)
@@ -231,20 +258,24 @@ def update(
     actor = optax.apply_updates(state.actor, updates)
     metrics |= {"actor_loss": loss, **parts, "actor_grad_norm": optax.tree.norm(grads)}
 
-    return state._replace(
-        step=state.step + 1,
-        actor=actor,
-        actor_ema=optax.incremental_update(actor, state.actor_ema, 1 - config.ema_decay),
-        actor_opt=actor_opt,
-        critic=critic,
-        critic_target=critic_target,
-        critic_opt=critic_opt,
-    ), metrics
+    unsound = ~jnp.isfinite(jnp.stack([metrics.get(name, 0.0) for name in WATCHED]))
+    failure = jnp.where(jnp.any(unsound), jnp.argmax(unsound), -1).astype(jnp.int32)
+    failure = jnp.where(state.failure < 0, failure, state.failure)
+    changed = {
+        "step": state.step + 1,
+        "actor": actor,
+        "actor_ema": optax.incremental_update(actor, state.actor_ema, 1 - config.ema_decay),
+        "actor_opt": actor_opt,
+        "critic": critic,
+        "critic_target": critic_target,
+        "critic_opt": critic_opt,
+    }
+    kept = {name: getattr(state, name) for name in changed}
+    changed = jax.tree.map(lambda new, old: jnp.where(failure < 0, new, old), changed, kept)
+    return state._replace(failure=failure, **changed), metrics
 
 
-def act(
-    state: AgentState, key: chex.PRNGKey, obs: jax.Array, *, action_dim: int, config: AgentConfig, num_steps: int
-) -> jax.Array:
+def act(state: AgentState, key: chex.PRNGKey, obs: jax.Array, *, config: AgentConfig, num_steps: int) -> jax.Array:
     """Actions of the EMA actor.
 
     Args:
@@ -255,15 +286,16 @@ def act(
     Returns:
         (B, D) in [-1, 1]; of several candidates the one that the critic chooses.
     """
+    config = dataclasses.replace(config, **state.numbers)
     obs = (obs - state.obs_mean) / state.obs_std
     if config.num_candidates == 1:
-        return _sample(config, state.actor_ema, key, obs, action_dim, num_steps)
+        return _sample(config, state.actor_ema, key, obs, state.action_mask, num_steps)
     key_sample, key_choice = jax.random.split(key)
     repeated = jnp.tile(obs, (config.num_candidates, 1))
-    candidates = _sample(config, state.actor_ema, key_sample, repeated, action_dim, num_steps)
+    candidates = _sample(config, state.actor_ema, key_sample, repeated, state.action_mask, num_steps)
     return sampling.choose(
         key_choice,
-        candidates.reshape(config.num_candidates, obs.shape[0], action_dim),
+        candidates.reshape(config.num_candidates, len(obs), -1),
         lambda a: jnp.min(q_values(config, state.critic_target, obs, a), axis=0),
         temperature=config.candidate_temperature,
     )

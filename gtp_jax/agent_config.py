@@ -1,4 +1,8 @@
-"""The agent's settings: one frozen, hashable dataclass. `gtp_jax.presets` has named ones."""
+"""The agent's settings: one frozen, hashable dataclass. `gtp_jax.presets` has named ones.
+
+Settings that are floats, `NUMBERS`, are data of a compiled program: they travel in the agent's state and may differ
+from member to member. The others are its structure, static under jit.
+"""
 
 import dataclasses
 import math
@@ -9,7 +13,7 @@ from gtp_jax.sampling import STEPS
 
 @dataclasses.dataclass(frozen=True)
 class AgentConfig:
-    """Everything that fixes an agent apart from its data and seed. Static under jit."""
+    """Everything that fixes an agent apart from its data and seed."""
 
     # networks
     hidden_dims: tuple[int, ...] = (256, 256, 256)  # of the solution map
@@ -48,6 +52,7 @@ class AgentConfig:
     max_weight: float = 5.0  # upper clip of the weights
     critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
     discount: float = 0.99  # gamma
+    reward_scale: float = 1.0  # what the critic takes rewards times
     num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
     expectile: float = 0.9  # of the expectile critic
     target_rate: float = 0.02  # Polyak step of the target critic
@@ -57,13 +62,21 @@ class AgentConfig:
     candidate_temperature: float = 0.0  # 0 takes the highest Q; else it is drawn from softmax(Q / temperature)
 
     @property
-    def uses_critic(self) -> bool:
-        return self.eta != 0 or self.num_candidates > 1
+    def is_guided(self) -> bool:
+        return self.eta != 0
 
-    @classmethod
-    def from_json(cls, fields: dict) -> "AgentConfig":
-        """Of what `dataclasses.asdict` gave before a trip through JSON, which knows no tuples."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    @property
+    def uses_critic(self) -> bool:
+        return self.is_guided or self.num_candidates > 1
+
+    @property
+    def structure(self) -> "AgentConfig":
+        """What is compiled: the settings without numbers, but for eta = 0, which means that there is no critic."""
+        return dataclasses.replace(self, **dict.fromkeys(NUMBERS, None) | {"eta": None if self.is_guided else 0.0})
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in NUMBERS}
 
     def validate(self) -> None:
         """Raises ValueError with one line that names the field, its value and what is allowed."""
@@ -85,9 +98,9 @@ class AgentConfig:
             raise ValueError(f"agent.objective = {self.objective!r} names step {step!r}, not one of {', '.join(STEPS)}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"agent.{field.name} = {value} must be finite")
-        positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm"]
+            if field.name in NUMBERS and not (isinstance(value, int | float) and math.isfinite(value)):
+                raise ValueError(f"agent.{field.name} = {value} must be a finite number")
+        positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm", "reward_scale"]
         counts = ["min_intervals", "num_step_returns", "target_sampling_steps", "num_candidates"]
         counts += ["backup_samples", "solver_steps"]
         not_negative = ("eta", "consistency_coef", "flow_coef", "candidate_temperature")
@@ -109,3 +122,6 @@ class AgentConfig:
         for name in ("hidden_dims", "critic_hidden_dims"):
             if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")
+
+
+NUMBERS = tuple(field.name for field in dataclasses.fields(AgentConfig) if field.type is float)

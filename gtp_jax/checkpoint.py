@@ -5,6 +5,7 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from gtp_jax.errors import UserError
@@ -40,12 +41,14 @@ class Checkpoints:
         return self._restore(progress=ocp.args.JsonRestore())
 
     def restore(self, like):
-        """The state of the latest checkpoint, with the shapes, dtypes and shardings of `like`.
+        """The state of the latest checkpoint in NumPy, laid out as `like`, but for the length of the first axes.
 
         Raises:
             UserError: it is damaged or of another structure.
         """
-        return self._restore(state=ocp.args.StandardRestore(jax.tree.map(ocp.tree.to_shape_dtype_struct, like)))
+        # Orbax takes NumPy for a wish to have NumPy back, wherever the arrays were; these take no memory.
+        like = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), like)
+        return self._restore(state=ocp.args.StandardRestore(like))
 
     def _restore(self, **item):
         (name,) = item

@@ -2,13 +2,14 @@
 
 import dataclasses
 import itertools
-import math
+from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 from ml_collections import config_dict
 
 from gtp_jax import tasks
-from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_config import NUMBERS, AgentConfig
 from gtp_jax.errors import UserError
 from gtp_jax.objectives import OBJECTIVES, SETTINGS
 from gtp_jax.population import Member, Program
@@ -23,8 +24,9 @@ def base() -> ml_collections.ConfigDict:
     config.num_seeds = 4  # members per task: seed, seed + 1, ...
     config.num_steps = 20_000  # updates per member
     config.batch_size = 256
-    # Name in gtp_jax.presets.PRESETS: what agent fields left at None mean. This, agent.objective and agent.critic may
-    # hold several names with commas between; then all combinations train side by side, one program for each.
+    # Name in gtp_jax.presets.PRESETS: what agent fields left at None mean. This and every agent field that is a name
+    # may hold several with commas between, and every agent field that is a float a tuple, as agent.eta=(0,1,3). All
+    # combinations train side by side: those of names in a program each, those of numbers in one program.
     config.preset = "default"
 
     config.dataset = "auto"  # auto (D4RL's data, or generated ones) | generated | a Minari data set's id
@@ -38,34 +40,39 @@ def base() -> ml_collections.ConfigDict:
     config.eval.interval = 10_000  # updates
     config.eval.seed = 1000  # of the environments; the same for all members
 
+    config.log = ml_collections.ConfigDict()
+    config.log.interval = 500  # updates; a line of metrics holds their means over it
+
     config.checkpoint = ml_collections.ConfigDict()
     config.checkpoint.interval = 5_000  # updates
 
     config.agent = ml_collections.ConfigDict()  # None: the preset's value; see gtp_jax.agent_config
     for field in dataclasses.fields(AgentConfig):
-        kind = type(getattr(PRESETS["default"], field.name))
+        kind = object if field.name in NUMBERS else type(getattr(PRESETS["default"], field.name))
         config.agent[field.name] = config_dict.placeholder(kind)
     return config
 
 
-def members(config: ml_collections.ConfigDict) -> list[Member]:
-    """tasks x seeds, seeds innermost."""
-    return [Member(task, config.seed + i) for task in config.tasks for i in range(config.num_seeds)]
+def members(config: ml_collections.ConfigDict, agents: Sequence[AgentConfig]) -> tuple[Member, ...]:
+    """tasks x agents x seeds, seeds innermost."""
+    seeds = range(config.seed, config.seed + config.num_seeds)
+    return tuple(Member(task, seed, each) for task in config.tasks for each in agents for seed in seeds)
 
 
-def chunk_length(config: ml_collections.ConfigDict) -> int:
-    """Updates between two looks at the device: at most 500, and a divisor of every interval, so one program serves."""
-    return math.gcd(500, config.num_steps, config.eval.interval, config.checkpoint.interval)
+def combinations(fields: dict[str, Any]) -> list[AgentConfig]:
+    """One for each combination of the values of numbers that hold several; `Program.fields` is the way back."""
+    swept = {name: value for name, value in fields.items() if name in NUMBERS and isinstance(value, tuple)}
+    return [AgentConfig(**{**fields, **dict(zip(swept, values))}) for values in itertools.product(*swept.values())]
 
 
 def programs(config: ml_collections.ConfigDict) -> list[Program]:
-    """One for each combination of the presets, objectives and critics asked for, all with the same members.
+    """One for each combination of the names asked for, with a member for each task, combination of numbers and seed.
 
     Raises:
         UserError: unknown preset, or a value out of range.
     """
     given = {name: value for name, value in config.agent.items() if value is not None}
-    several = {"preset": config.preset, **{name: given[name] for name in ("objective", "critic") if name in given}}
+    several = {"preset": config.preset, **{name: value for name, value in given.items() if isinstance(value, str)}}
     several = {name: value.split(",") for name, value in several.items()}
     found = []
     for names in itertools.product(*several.values()):
@@ -73,19 +80,23 @@ def programs(config: ml_collections.ConfigDict) -> list[Program]:
         preset = chosen.pop("preset")
         if preset not in PRESETS:
             raise UserError(f"preset = {preset!r} must be one of {', '.join(PRESETS)}")
-        agent_config = dataclasses.replace(PRESETS[preset], **{**given, **chosen})
+        agents = combinations({**dataclasses.asdict(PRESETS[preset]), **given, **chosen})
         try:
-            agent_config.validate()
+            for each in agents:
+                each.validate()
         except ValueError as error:
             raise UserError(str(error)) from error
+        if not agents or len(set(agents)) < len(agents):
+            raise UserError(f"a tuple of agent = {given} must hold at least one number, and none twice")
         label = "-".join([preset, *(chosen[name] for name in chosen if len(several[name]) > 1)])
-        found.append(Program(label, agent_config, tuple(members(config))))
+        found.append(Program(label, members(config, agents)))
+    objectives = dict.fromkeys(program.structure.objective for program in found)
     for name in SETTINGS:
-        if name in given and not any(name in OBJECTIVES[p.config.objective].settings() for p in found):
-            asked = ", ".join(dict.fromkeys(program.config.objective for program in found))
+        if name in given and not any(name in OBJECTIVES[objective].settings() for objective in objectives):
+            asked = ", ".join(objectives)
             raise UserError(f"agent.{name} = {given[name]} has no part in agent.objective = {asked}; leave it out")
     if len({program.label for program in found}) < len(found):
-        raise UserError(f"preset = {config.preset!r}, agent.objective or agent.critic names one of its choices twice")
+        raise UserError(f"preset = {config.preset!r}, or an agent field names one of its choices twice")
     return found
 
 
@@ -103,6 +114,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
         "eval.episodes": config.eval.episodes,
         "eval.interval": config.eval.interval,
         "checkpoint.interval": config.checkpoint.interval,
+        "log.interval": config.log.interval,
         **{f"eval.sampling_steps[{i}]": k for i, k in enumerate(config.eval.sampling_steps)},
     }
     for name, value in counts.items():
@@ -121,16 +133,9 @@ def validate(config: ml_collections.ConfigDict) -> None:
             raise UserError(f"{name} = {values} must name at least one, and none twice")
     for name in config.tasks:
         try:
-            task = tasks.get(name)
+            tasks.get(name)
         except ValueError as error:
             raise UserError(str(error)) from error
-        if task.widths != tasks.get(config.tasks[0]).widths:
-            raise UserError(f"tasks of one run must have observations and actions of one width, unlike {config.tasks}")
     if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
         raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
-    if config.num_steps // chunk_length(config) > 10_000:
-        raise UserError(
-            f"num_steps = {config.num_steps}, eval.interval = {config.eval.interval} and checkpoint.interval = "
-            f"{config.checkpoint.interval} have only {chunk_length(config)} as common divisor; take rounder numbers"
-        )
     programs(config)

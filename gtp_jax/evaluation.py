@@ -26,7 +26,8 @@ class Evaluator:
     """Holds one environment per member and episode and plays them all in step.
 
     Args:
-        tasks: each member's task, M of them, with observations and actions of one width.
+        tasks: each member's task, M of them. Where one is wider, the observations of the others are filled up with
+            zeros, and of their actions what is too much is left out.
         num_episodes: E, per member.
         seed: episode e of every member starts from environment seed `seed + e`, so members face the same starts.
     """
@@ -36,8 +37,6 @@ class Evaluator:
         self.num_episodes = num_episodes
         self.seed = seed
         self._envs = [[environments.make(task) for _ in range(num_episodes)] for task in tasks]
-        self.observation_dim = self._envs[0][0].observation_space.shape[0]
-        self.action_dim = self._envs[0][0].action_space.shape[0]
         # MuJoCo steps outside the interpreter's lock, so threads keep the cores busy without copies of anything.
         self._num_threads = available_cores()
         self._threads = concurrent.futures.ThreadPoolExecutor(self._num_threads)
@@ -53,13 +52,18 @@ class Evaluator:
         """
         shape = (len(self.tasks), self.num_episodes)
         starts = [[env.reset(seed=self.seed + e)[0] for e, env in enumerate(row)] for row in self._envs]
-        observations = np.array(starts)
+        widths = [task.widths for task in self.tasks]
+        observations = np.zeros((*shape, max(obs_dim for obs_dim, _ in widths)), np.float32)
+        for index in np.ndindex(shape):
+            observations[index][: widths[index[0]][0]] = starts[index[0]][index[1]]
         returns, successes, lengths = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, int)
         running = list(np.ndindex(shape))
 
         def step(index):
-            observation, reward, terminated, truncated, info = self._envs[index[0]][index[1]].step(actions[index])
-            observations[index] = observation
+            obs_dim, action_dim = widths[index[0]]
+            env = self._envs[index[0]][index[1]]
+            observation, reward, terminated, truncated, info = env.step(actions[index][:action_dim])
+            observations[index][:obs_dim] = observation
             returns[index] += reward
             lengths[index] += 1
             successes[index] |= info["success"]
@@ -88,7 +92,8 @@ def summarize(task: Task, episodes: Episodes) -> dict[str, float]:
     """The entry of results.json for one member and one K."""
     extra = {}
     if isinstance(task, MultigoalTask):
-        extra = multigoal.describe(task, episodes.actions, multigoal.draw(task, len(episodes.actions), seed=2**31))
+        actions = episodes.actions[:, : task.widths[1]]
+        extra = multigoal.describe(task, actions, multigoal.draw(task, len(actions), seed=2**31))
     return {
         "episodes": len(episodes.returns),
         "return_mean": float(episodes.returns.mean()),

@@ -1,77 +1,72 @@
-"""Populations: all members (tasks x seeds) of one structure train in one compiled program.
+"""Populations: all members (tasks x hyperparameters x seeds) of one structure train in one compiled program.
 
-Members are one mapped axis, updates a `lax.scan`, data on the device, state donated. Members never talk: on several
-devices the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a
-member comes from its task's name and its seed. On CPU its result is the same, bit for bit, whoever else is in the
-population, as long as that does not change one device into several: the partitioned program rounds differently. On
-accelerators the members share kernels, whose rounding may depend on how many there are.
+Members are one mapped axis, updates a loop, data on the device, state donated. Members never talk: on several devices
+the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a member comes
+from its task's name and its seed, so members that differ in a hyperparameter see the same batches and the same noise.
+On CPU its result is the same, bit for bit, whoever else is in the population, as long as that does not change one
+device into several: the partitioned program rounds differently. On accelerators the members share kernels, whose
+rounding may depend on how many there are.
 """
 
 import dataclasses
 import functools
 import time
 import zlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.placement import MEMBERS, Data, Placement
+
+EVERYONE = PartitionSpec()
+_FIELDS = [field.name for field in dataclasses.fields(AgentConfig)]
+_ACTING = 2**32 - 1  # folded into a member's key to act; training folds in steps, which are smaller
 
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One of the population: the task it learns and the seed of everything random about it."""
+    """One of the population: the task it learns, the seed of everything random about it, and its settings."""
 
     task: str
     seed: int
+    config: AgentConfig = AgentConfig()
+
+    @property
+    def discount(self) -> float:
+        """Of the rewards it is given; without a critic they do not matter."""
+        return self.config.discount if self.config.uses_critic else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Members whose agents have one structure, and so one compiled program; a population may have several."""
+    """Members whose settings differ in numbers only, and so share one compiled program."""
 
     label: str
-    config: AgentConfig
     members: tuple[Member, ...]
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The members' settings by name; of those in which they differ, a tuple of all values."""
+        values = {name: dict.fromkeys(getattr(m.config, name) for m in self.members) for name in _FIELDS}
+        return {name: tuple(each) if len(each) > 1 else next(iter(each)) for name, each in values.items()}
 
-_ACTING = 2**32 - 1  # folded into a member's key to act; training folds in steps, which are smaller
-
-
-class Data(NamedTuple):
-    """The data of all tasks, laid end to end, so that unequal sizes need no padding."""
-
-    transitions: Batch  # (sum of sizes, ...)
-    offset: jax.Array  # (M,) int32: where each member's task begins
-    size: jax.Array  # (M,) int32: how many transitions it has
+    @property
+    def structure(self) -> AgentConfig:
+        """What is compiled; with a critic if any member has use for one."""
+        configs = [member.config for member in self.members]
+        return next((config for config in configs if config.is_guided), configs[0]).structure
 
 
 def member_key(member: Member) -> jax.Array:
     """The member's root key, from its seed and its task's name alone."""
     return jax.random.fold_in(jax.random.PRNGKey(member.seed), zlib.crc32(member.task.encode()))
-
-
-def member_mesh(num_members: int, turn: int = 0) -> Mesh:
-    """A mesh over as many local devices as give each the same number of members.
-
-    Args:
-        turn: of several programs; where one has no use for all devices, the next one takes those that follow.
-    """
-    devices = jax.local_devices()
-    count = max(n for n in range(1, len(devices) + 1) if num_members % n == 0)
-    first = turn % (len(devices) // count) * count
-    return Mesh(np.array(devices[first : first + count]), ("members",))
-
-
-def program_meshes(programs) -> tuple[dict[str, Mesh], int]:
-    """The mesh of each of several programs that train side by side, by label, and how many devices they use."""
-    meshes = {program.label: member_mesh(len(program.members), turn) for turn, program in enumerate(programs)}
-    return meshes, len({device for mesh in meshes.values() for device in mesh.devices.flat})
 
 
 def _over_members(function, *args):
@@ -86,108 +81,142 @@ def _over_members(function, *args):
     return jax.vmap(function)(*args)
 
 
-def init(members, obs_mean, obs_std, action_dim: int, *, config: AgentConfig, num_steps: int, mesh: Mesh) -> AgentState:
-    """Stacked states of all members, sharded over the mesh.
+# ---------------------------------------------------------------- beginning
+
+
+def init(
+    program: Program,
+    statistics: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    action_dims: Mapping[str, int],
+    *,
+    num_steps: int,
+    placement: Placement,
+) -> AgentState:
+    """Stacked states of this process's slots.
+
+    A member begins as it would alone, in networks of its own task's widths; where another task is wider they are filled
+    up with zeros, which stay zero: no input, and by `AgentState.action_mask` no output, ever reaches them.
 
     Args:
-        members: M of `Member`.
-        obs_mean, obs_std: (M, O) statistics of each member's data.
+        statistics: mean and standard deviation (O,) of each task's observations.
+        action_dims: D of each task.
     """
-    keys = jnp.stack([member_key(member) for member in members])
-    init_one = functools.partial(agent.init, action_dim=action_dim, config=config, num_steps=num_steps)
-    states = jax.jit(functools.partial(_over_members, init_one))(keys, jnp.asarray(obs_mean), jnp.asarray(obs_std))
-    return jax.device_put(states, NamedSharding(mesh, PartitionSpec("members")))
+    widths = {task: (len(mean), action_dims[task]) for task, (mean, _) in statistics.items()}
+    obs_dim, action_dim = map(max, zip(*widths.values()))
+    example = (jax.random.PRNGKey(0), jnp.zeros(obs_dim), jnp.ones(obs_dim), program.members[0].config.numbers)
+    full = jax.eval_shape(_initializer(program.structure, action_dim, num_steps), *example)
+    slots = placement.local_slots
+    states = jax.tree.map(lambda leaf: np.zeros((len(slots), *leaf.shape), leaf.dtype), full)
+    states.obs_std[:] = 1.0
+    for row, member in enumerate(program.members[slot] for slot in slots):
+        init_one = _initializer(program.structure, action_dims[member.task], num_steps)
+        fresh = init_one(member_key(member), *statistics[member.task], member.config.numbers)
+
+        def fill(whole, part, row=row):
+            whole[(row, *map(slice, part.shape))] = part
+
+        jax.tree.map(fill, states, fresh)
+    return jax.device_put(states, placement.sharding)
 
 
-def init_programs(programs, obs_mean, obs_std, action_dim: int, *, num_steps: int, meshes) -> dict[str, AgentState]:
-    """`init` of several programs with the same members, by label; the meshes by label too."""
-    return {
-        p.label: init(
-            p.members, obs_mean, obs_std, action_dim, config=p.config, num_steps=num_steps, mesh=meshes[p.label]
-        )
-        for p in programs
-    }
+@functools.cache
+def _initializer(structure: AgentConfig, action_dim: int, num_steps: int):
+    def init_one(key, obs_mean, obs_std, numbers):
+        return agent.init(key, obs_mean, obs_std, action_dim, config=structure, num_steps=num_steps, numbers=numbers)
+
+    return jax.jit(init_one)
 
 
-def place(data: Data, mesh: Mesh) -> Data:
-    """The data on the mesh's devices: transitions on every one, what belongs to a member with the member."""
-    members, everyone = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("members",), ()))
-    return Data(
-        jax.device_put(data.transitions, everyone),
-        jax.device_put(data.offset, members),
-        jax.device_put(data.size, members),
-    )
+# ---------------------------------------------------------------- training
 
 
-def _train_member(state: AgentState, offset, size, transitions: Batch, *, config, batch_size, num_updates, num_steps):
-    def body(state, _):
-        key_batch, key_update = jax.random.split(jax.random.fold_in(state.key, state.step))
-        index = offset + jax.random.randint(key_batch, (batch_size,), 0, size)
-        batch = jax.tree.map(lambda x: x[index], transitions)
-        return agent.update(state, key_update, batch, config=config, num_steps=num_steps)
+def _update(state: AgentState, where, data: Data, *, structure, batch_size: int, num_steps: int):
+    """One update of one member on a batch of its own; `data` is the block of its device."""
+    offset, return_offset, size = where
+    key_batch, key_update = jax.random.split(jax.random.fold_in(state.key, state.step))
+    index = jax.random.randint(key_batch, (batch_size,), 0, size)
+    transitions = (data.obs, data.action, data.reward, data.next_obs, data.discount)
+    starts = (offset, offset, return_offset, offset, return_offset)
+    batch = Batch(*(column[0, start + index] for column, start in zip(transitions, starts)))
+    return agent.update(state, key_update, batch, config=structure, num_steps=num_steps)
 
-    state, metrics = jax.lax.scan(body, state, None, length=num_updates)
-    return state, jax.tree.map(jnp.mean, metrics)
+
+def no_metrics(states: AgentState, data: Data, *, placement: Placement, **settings):
+    """Sums of metrics over no updates yet, {name: (slots,)}. Arguments as of `trainer`."""
+
+    def one(states, data):
+        state, where = jax.tree.map(lambda leaf: leaf[0], (states, (data.offset, data.return_offset, data.size)))
+        return _update(state, where, data, **settings)[1]
+
+    zeros = {name: np.zeros(len(placement.local_slots), np.float32) for name in jax.eval_shape(one, states, data)}
+    return jax.device_put(zeros, placement.sharding)
 
 
-def trainer(*, config: AgentConfig, batch_size: int, num_updates: int, num_steps: int, mesh: Mesh):
-    """A compiled function (states, data) -> (states, metrics): `num_updates` updates of every member.
+@functools.cache
+def trainer(*, structure: AgentConfig, batch_size: int, num_steps: int, mesh: Mesh):
+    """A compiled function (states, sums, data, n) -> (states, sums): n more updates of every member.
 
-    The states are donated. Metrics are means over the chunk, one value a member, (M,).
+    The states and the sums are donated. To the sums, {name: (slots,)}, are added the metrics of each update; they are
+    part of the loop's carry, so where training is interrupted makes no difference to them either. The program does not
+    depend on n, on seeds or on `agent_config.NUMBERS`.
     """
-    train_member = functools.partial(
-        _train_member, config=config, batch_size=batch_size, num_updates=num_updates, num_steps=num_steps
-    )
-    members, everyone = PartitionSpec("members"), PartitionSpec()
+    update = functools.partial(_update, structure=structure, batch_size=batch_size, num_steps=num_steps)
 
-    @functools.partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
     @functools.partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(members, Data(everyone, members, members)),
-        out_specs=members,
-        check_vma=False,
+        jax.shard_map, mesh=mesh, in_specs=(MEMBERS, MEMBERS, MEMBERS, EVERYONE), out_specs=MEMBERS, check_vma=False
     )
-    def train(states, data):
-        def train_one(state, offset, size):
-            return train_member(state, offset, size, data.transitions)
+    def train(states, sums, data, num_updates):
+        def train_one(state, sums, *where):
+            def body(_, carry):
+                state, sums = carry
+                state, metrics = update(state, where, data)
+                return state, jax.tree.map(jnp.add, sums, metrics)
 
-        return _over_members(train_one, states, data.offset, data.size)
+            return jax.lax.fori_loop(0, num_updates, body, (state, sums))
+
+        return _over_members(train_one, states, sums, data.offset, data.return_offset, data.size)
 
     return train
 
 
-def actor(*, action_dim: int, config: AgentConfig, mesh: Mesh):
-    """A function (states, observations (M, E, O), time, num_steps=K) -> actions (M, E, D), NumPy in and out.
+# ---------------------------------------------------------------- acting
 
-    A member's actions depend on its own key, observations and the time, an integer such as the environment's step. One
-    program is compiled for each K.
+
+@functools.cache
+def actor(*, structure: AgentConfig, placement: Placement):
+    """A function (states, observations (H, E, O), time, num_steps=K) -> actions (H, E, D), NumPy in and out.
+
+    H are the members that this process answers for, `Placement.held`. A member's actions depend on its own key,
+    observations and the time, an integer such as the environment's step. One program is compiled for each K.
     """
-    members, everyone = PartitionSpec("members"), PartitionSpec()
 
     @functools.partial(jax.jit, static_argnames="num_steps")
     def act_all(states, observations, time, num_steps):
         def act_one(state, obs, time):
             key = jax.random.fold_in(jax.random.fold_in(state.key, _ACTING), time)
-            return agent.act(state, key, obs, action_dim=action_dim, config=config, num_steps=num_steps)
+            return agent.act(state, key, obs, config=structure, num_steps=num_steps)
 
         def act_local(states, observations, time):
             return _over_members(lambda state, obs: act_one(state, obs, time), states, observations)
 
         sharded = jax.shard_map(
-            act_local, mesh=mesh, in_specs=(members, members, everyone), out_specs=members, check_vma=False
+            act_local, mesh=placement.mesh, in_specs=(MEMBERS, MEMBERS, EVERYONE), out_specs=MEMBERS, check_vma=False
         )
         return sharded(states, observations, time)
 
-    return lambda states, observations, time, *, num_steps: np.asarray(
-        act_all(states, observations, time, num_steps=num_steps)
-    )
+    def act(states, observations, time, *, num_steps):
+        slots = np.zeros((len(placement.local_slots), *observations.shape[1:]), np.float32)
+        slots[placement.held] = observations
+        return np.asarray(act_all(states, slots, time, num_steps=num_steps))[placement.held]
+
+    return act
 
 
-def action_seconds(states, *, action_dim: int, config: AgentConfig, num_steps: int, repeats: int = 100) -> float:
+def action_seconds(states, *, structure: AgentConfig, num_steps: int, repeats: int = 100) -> float:
     """Median time of one action for one observation, NumPy in and out, by the first member, compilation aside."""
-    state = jax.tree.map(lambda leaf: leaf[0], states)
-    act = jax.jit(functools.partial(agent.act, action_dim=action_dim, config=config, num_steps=num_steps))
+    state = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[0], states), jax.local_devices()[0])
+    act = jax.jit(functools.partial(agent.act, config=structure, num_steps=num_steps))
     seconds = []
     for _ in range(repeats + 1):
         clock = time.perf_counter()

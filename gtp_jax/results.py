@@ -16,9 +16,11 @@ from types import MappingProxyType
 import jax
 import numpy as np
 
-from gtp_jax.agent import AgentState
+from gtp_jax.agent import WATCHED, AgentState
+from gtp_jax.agent_config import NUMBERS
 from gtp_jax.cores import available_cores
 from gtp_jax.evaluation import success_interval
+from gtp_jax.placement import Placement
 from gtp_jax.population import Program
 
 
@@ -46,30 +48,35 @@ def write_json(path: pathlib.Path, content) -> None:
 def member_entries(
     programs: Sequence[Program],
     states: dict[str, AgentState],
+    placements: dict[str, Placement],
     *,
     datasets: dict[str, dict],
     scores: dict[int, list],
 ) -> list[dict]:
-    """The `members` of results.json.
+    """The `members` of results.json that this process answers for.
 
     Args:
-        states: by the program's label, stacked, one row a member.
+        states: by the program's label, stacked, one row a slot of its placement.
         datasets: `minari_source.Dataset.record` of each task.
         scores: for each K the `evaluation.summarize` of each member, those of one program after another's.
     """
     entries = []
     for program in programs:
-        stacked = jax.device_get({"actor": states[program.label].actor_ema, "critic": states[program.label].critic})
-        for i, member in enumerate(program.members):
-            params = jax.tree.map(lambda x, i=i: x[i], stacked)
+        placement, state = placements[program.label], states[program.label]
+        params = placement.held_rows({"actor": state.actor_ema, "critic": state.critic})
+        failures, steps = placement.held_rows((state.failure, state.step))
+        for i, member in enumerate(placement.held_of(program.members)):
+            failure = {"diverged": bool(failures[i] >= 0)}
+            if failure["diverged"]:
+                failure |= {"diverged_step": int(steps[i]), "diverged_quantity": WATCHED[failures[i]]}
             entries.append(
                 {
                     "task": member.task,
                     "agent": program.label,
                     "seed": member.seed,
-                    "hparams": dataclasses.asdict(program.config),
-                    "diverged": not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)),
-                    "params_digest": params_digest(params),
+                    "hparams": dataclasses.asdict(member.config),
+                    **failure,
+                    "params_digest": params_digest(jax.tree.map(lambda x, i=i: x[i], params)),
                     "dataset": datasets[member.task],
                     "eval": {str(k): each[len(entries)] for k, each in scores.items()},
                 }
@@ -107,8 +114,8 @@ def provenance(num_devices: int) -> dict:
 def table(members: Sequence[dict], timing: Mapping[str, dict] = MappingProxyType({})) -> str:
     """A Markdown table of the `members` of results.json: one row per run, task, agent and K, pooled over seeds.
 
-    There is a column for the run where members carry a `label`, and one for the agent where there are several. Tasks of
-    another kind than mazes have a table of their own.
+    There is a column for the run where members carry a `label`, one for the agent where there are several, and one for
+    each number that differs within a run's agent. Tasks of another kind than mazes have a table of their own.
 
     Args:
         timing: of results.json, by agent. There is a column for `action_ms` (further by K) and, where there are several
@@ -128,6 +135,13 @@ def _table(members: Sequence[dict], cells_of, timing) -> str:
         "agent": lambda member: member.get("agent", ""),
         "task": lambda member: member["task"],
     }
+    values = {}
+    for member in members:
+        for name in NUMBERS:
+            of_agent = values.setdefault(name, {}).setdefault((member.get("label"), member.get("agent")), set())
+            of_agent.add(member.get("hparams", {}).get(name))
+    for name in (name for name, agents in values.items() if max(map(len, agents.values())) > 1):
+        keys[name] = lambda member, name=name: f"{member['hparams'][name]:g}"
     groups = {}
     for member in members:
         groups.setdefault(tuple(key(member) for key in keys.values()), []).append(member)

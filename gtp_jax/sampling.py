@@ -7,14 +7,22 @@ import jax
 import jax.numpy as jnp
 
 from gtp_jax.schedules import Schedule, sampling_times
-from gtp_jax.solution_map import SurrogateMap, euler_step, heun_step, mean_action, perturb, solution_map
+from gtp_jax.solution_map import (
+    SurrogateMap,
+    draw_noise,
+    euler_step,
+    heun_step,
+    mean_action,
+    perturb,
+    solution_map,
+)
 
 Step = Callable[[SurrogateMap, chex.PRNGKey, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def renoise_step(phi: SurrogateMap, key: chex.PRNGKey, x: jax.Array, t: jax.Array, tau: jax.Array) -> jax.Array:
     """Phi(x, t, 0) + tau z with fresh noise z: for maps that know tau = 0 only (arXiv 2303.01469, algorithm 1)."""
-    return perturb(solution_map(phi, x, t, 0 * tau), jax.random.normal(key, x.shape, x.dtype), tau)
+    return perturb(solution_map(phi, x, t, 0 * tau), draw_noise(key, x.shape, x.dtype), tau)
 
 
 # How a sampler gets from one noise level to the next: (phi, key, x (B, D), t (B,), tau (B,)) -> (B, D).
@@ -63,7 +71,7 @@ def trajectory(
     """What `sample` passes through: (K + 1, B, D), from noise at sigma_max to actions."""
     times = sampling_times(schedule, num_steps)
     key_start, key_steps = jax.random.split(key)
-    start = schedule.sigma_max * jax.random.normal(key_start, shape)
+    start = schedule.sigma_max * draw_noise(key_start, shape)
 
     def advance(x, interval):
         key, t, tau = interval
@@ -79,7 +87,7 @@ def choose(
     candidates: jax.Array,
     score: Callable[[jax.Array], jax.Array],
     *,
-    temperature: float = 0.0,
+    temperature: chex.Numeric = 0.0,
 ) -> jax.Array:
     """One of N candidate actions per example by a score such as Q(s, .).
 
@@ -87,7 +95,7 @@ def choose(
         key: consumed.
         candidates: (N, B, D).
         score: (B, D) actions -> (B,).
-        temperature: static; 0 takes the best (IDQL; Hansen-Estruch et al., 2023, arXiv 2304.10573), and otherwise one
+        temperature: 0 takes the best (IDQL; Hansen-Estruch et al., 2023, arXiv 2304.10573), and otherwise one
             is drawn from softmax(score / temperature) (Diffusion-QL; Wang et al., 2023, arXiv 2208.06193).
 
     Returns:
@@ -95,8 +103,6 @@ def choose(
     """
     chex.assert_rank(candidates, 3)
     scores = jax.vmap(score)(candidates)
-    if temperature == 0:
-        chosen = jnp.argmax(scores, axis=0)
-    else:
-        chosen = jax.random.categorical(key, scores / temperature, axis=0)
+    noise = temperature * jax.random.gumbel(key, scores.shape, scores.dtype)  # Gumbel (1954): the argmax is the draw
+    chosen = jnp.argmax(scores + noise, axis=0)
     return jnp.take_along_axis(candidates, chosen[None, :, None], axis=0)[0]

@@ -19,7 +19,7 @@ class Schedule:
     sigma_min: float
     sigma_max: float
     rho: float | None  # of a Karras grid; None is uniform in the linear path's time
-    sigma_data: float
+    sigma_data: float = 0.5  # of the clean actions
 
 
 class Times(NamedTuple):

@@ -6,6 +6,7 @@ observations. GTP (Feng et al., 2026, arXiv 2510.11499) learns phi; the solution
 
 from collections.abc import Callable
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -17,6 +18,11 @@ SurrogateMap = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 def perturb(action: jax.Array, noise: jax.Array, t: jax.Array) -> jax.Array:
     """x_t = a + t z for action and noise (B, D) and t (B,)."""
     return action + t[:, None] * noise
+
+
+def draw_noise(key: chex.PRNGKey, shape: tuple[int, int], dtype=jnp.float32) -> jax.Array:
+    """Standard normal (B, D). Another column, as where a task with wider actions trains beside, changes no other."""
+    return jax.random.normal(key, shape[::-1], dtype).T
 
 
 def surrogate_map(network: SurrogateMap, schedule: Schedule) -> SurrogateMap:

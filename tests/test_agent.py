@@ -68,9 +68,14 @@ def bandit(name: str) -> Bandit:
     return Bandit(config, fresh, train, *train(fresh, KEY))
 
 
+def with_numbers_of(config: AgentConfig, state: AgentState) -> AgentState:
+    """A config's numbers have effect through the state."""
+    return state._replace(numbers=jax.tree.map(jnp.float32, config.numbers))
+
+
 @functools.partial(jax.jit, static_argnames="config")
 def act(state, obs, config, key=KEY):
-    return agent.act(state, key, obs, action_dim=1, config=config, num_steps=5)
+    return agent.act(with_numbers_of(config, state), key, obs, config=config, num_steps=5)
 
 
 def actions_of(name: str) -> np.ndarray:
@@ -79,7 +84,7 @@ def actions_of(name: str) -> np.ndarray:
 
 @functools.partial(jax.jit, static_argnames="config")
 def update(state, batch, config):
-    return agent.update(state, KEY, batch, config=config, num_steps=NUM_STEPS)
+    return agent.update(with_numbers_of(config, state), KEY, batch, config=config, num_steps=NUM_STEPS)
 
 
 def abstract(config: AgentConfig):
@@ -369,7 +374,7 @@ def cloned_pair(preset: str) -> np.ndarray:
         state = agent.init(key, jnp.zeros(1), jnp.ones(1), 1, config=config, num_steps=300)
         update = functools.partial(agent.update, batch=data, config=config, num_steps=300)
         state, _ = jax.lax.scan(update, state, jax.random.split(key, 300))
-        return agent.act(state, key, jnp.zeros((256, 1)), action_dim=1, config=config, num_steps=5)[:, 0]
+        return agent.act(state, key, jnp.zeros((256, 1)), config=config, num_steps=5)[:, 0]
 
     return np.asarray(train_and_act(jax.random.split(KEY, 2)))
 

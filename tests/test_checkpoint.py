@@ -21,6 +21,9 @@ def state(seed=0, *, critic=False):
     value, opt = ({"q": params}, optax.adam(1e-3).init(params)) if critic else (None, None)
     return AgentState(
         step=jnp.array(seed, jnp.int32),
+        failure=jnp.array(-1, jnp.int32),
+        numbers={"eta": jnp.float32(seed)},
+        action_mask=jnp.ones(2),
         key=key,
         obs_mean=jnp.zeros(4),
         obs_std=jnp.ones(4),

@@ -30,6 +30,7 @@ SMALL = (
     "--config.eval.episodes=2",
     "--config.eval.sampling_steps=(1,2)",
     "--config.eval.interval=300",
+    "--config.log.interval=100",
     "--config.checkpoint.interval=100",
 )
 
@@ -138,7 +139,7 @@ def test_seeds_train_different_members(finished):
     assert len(set(digests(finished))) == 2
 
 
-def test_metrics_have_every_chunk_once_and_a_value_for_each_member(finished):
+def test_metrics_have_every_interval_once_and_a_value_for_each_member(finished):
     lines = metrics(finished)
     losses, scores = ([line["step"] for line in lines if name in line] for name in ("actor_loss", "success_rate_K2"))
     assert losses == [100, 200, 300, 400, 500, 600] and scores == [300]
@@ -217,11 +218,45 @@ def test_a_killed_run_logs_what_one_that_was_not_logs(resumed, finished):
     assert metrics(resumed) == metrics(finished)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_saves_and_leaves_and_goes_on_as_if_nothing_had_happened(
+    number, start, succeed, finished, tmp_path
+):
+    process, deadline = start("train", *SMALL, f"--workdir={tmp_path}"), time.monotonic() + 300
+    while not (tmp_path / "checkpoints" / "100").exists():
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 128 + number and f"stopped by {number.name}" in errors and "Traceback" not in errors
+    assert "resumed from update" in succeed("train", *SMALL, f"--workdir={tmp_path}")
+    assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
+
+
 def test_a_finished_run_may_be_started_again(copy, succeed, finished):
     succeed("train", *SMALL, f"--workdir={copy}")
     old, new = read(finished / "results.json"), read(copy / "results.json")
     assert new["members"] == old["members"] and metrics(copy) == metrics(finished)
     assert read(copy / "config.json") == read(finished / "config.json")
+
+
+# ------------------------------------------------------------------------------------------------- sweeps
+
+
+def test_a_sweep_is_trained_told_apart_and_evaluated(succeed, finished, tmp_path):
+    sweep = [flag for flag in SMALL if "eta" not in flag] + ["--config.agent.eta=(0,3)"]
+    output = succeed("train", *sweep, f"--workdir={tmp_path}")
+    members = read(tmp_path / "results.json")["members"]
+    assert [(m["hparams"]["eta"], m["seed"]) for m in members] == [(0, 0), (0, 1), (3, 0), (3, 1)]
+    assert "| eta |" in output and {path.name for path in (tmp_path / "tensorboard" / "pointmaze").iterdir()} == {
+        f"umaze-seed{seed}-eta{eta}" for seed in (0, 1) for eta in (0, 3)
+    }
+    succeed("evaluate", f"--workdir={tmp_path}", "--sampling_steps=2", "--episodes=2")
+    trained, evaluated = (
+        [(m["hparams"]["eta"], m["eval"]["2"]) for m in read(tmp_path / f"{name}.json")["members"]]
+        for name in ("results", "evaluation")
+    )
+    assert trained == evaluated
 
 
 # ------------------------------------------------------------------------------------------------- several programs
@@ -327,8 +362,8 @@ def refusal(start):
         ([*SMALL, "--config.tasks=antmaze/giant"], "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
         ([*SMALL, "--config.num_steps=-5"], "num_steps = -5 must be a whole number of at least 1"),
         ([*SMALL, "--config.num_seeds=0"], "num_seeds = 0 must be a whole number of at least 1"),
-        ([*SMALL, "--config.agent.eta=nan"], "agent.eta = nan must be finite"),
-        ([*SMALL, "--config.agent.eta=inf"], "agent.eta = inf must be finite"),
+        ([*SMALL, "--config.agent.eta=nan"], "agent.eta = nan must be a finite number"),
+        ([*SMALL, "--config.agent.eta=inf"], "agent.eta = inf must be a finite number"),
         ([*SMALL, "--config.dataset=pointmaze"], "dataset = 'pointmaze' must be auto, generated or a Minari id"),
         ([*SMALL, "--config.dataset=D4RL/pointmaze/umaze-v2"], "hub cannot be reached"),
     ],
@@ -352,7 +387,7 @@ def test_train_refuses_a_store_it_cannot_make(refusal, tmp_path):
 
 def test_train_refuses_a_run_of_another_config(copy, refusal):
     message = refusal("train", *SMALL, "--config.agent.eta=1", f"--workdir={copy}")
-    assert "holds a run with agents.default.eta = 3.0, not 1.0; use another --workdir" in message
+    assert "holds a run with agents.default.eta = 3, not 1; use another --workdir" in message
 
 
 def test_a_refused_run_does_not_keep_its_working_directory_from_the_corrected_one(refusal, tmp_path):

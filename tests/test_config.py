@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import json
 import pathlib
 import re
 
@@ -14,7 +13,6 @@ from gtp_jax import config as gtp_config
 from gtp_jax import tasks
 from gtp_jax.agent_config import AgentConfig
 from gtp_jax.errors import UserError
-from gtp_jax.population import Member
 from gtp_jax.presets import PRESETS
 
 CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
@@ -38,9 +36,10 @@ def variants():
 
 
 def agent_config(config):
-    """Of a config with one program."""
+    """Of a config with one program and no sweep."""
     (program,) = gtp_config.programs(config)
-    return program.config
+    (settings,) = {member.config for member in program.members}
+    return settings
 
 
 def load(*overrides, file="pointmaze.py"):
@@ -77,12 +76,32 @@ def test_an_unknown_variant_is_an_error_that_lists_those_there_are(name, known):
 def test_members_are_tasks_times_seeds():
     both = "--config.tasks=('antmaze/umaze','antmaze/medium-play')"
     config = load(both, "--config.seed=3", "--config.num_seeds=2", file="antmaze.py")
-    assert gtp_config.members(config) == [
-        Member("antmaze/umaze", 3),
-        Member("antmaze/umaze", 4),
-        Member("antmaze/medium-play", 3),
-        Member("antmaze/medium-play", 4),
+    (program,) = gtp_config.programs(config)
+    assert [(member.task, member.seed) for member in program.members] == [
+        ("antmaze/umaze", 3),
+        ("antmaze/umaze", 4),
+        ("antmaze/medium-play", 3),
+        ("antmaze/medium-play", 4),
     ]
+
+
+def test_numbers_in_tuples_are_all_combinations_in_one_program():
+    flags = ["--config.agent.eta=(0,1.5)", "--config.agent.discount=(0.9,0.99)", "--config.num_seeds=2"]
+    (program,) = gtp_config.programs(load(*flags, "--config.tasks=('pointmaze/umaze','pointmaze/medium')"))
+    assert [(m.config.eta, m.config.discount, m.seed) for m in program.members if m.task == "pointmaze/medium"] == [
+        (eta, discount, seed) for eta in (0, 1.5) for discount in (0.9, 0.99) for seed in (0, 1)
+    ]
+    assert len(program.members) == 16
+
+
+def test_a_sweep_that_comes_to_no_guidance_at_all_has_no_critic():
+    guided, cloning = (gtp_config.programs(load(f"--config.agent.eta={eta}"))[0] for eta in ("(0,1)", "(0,)"))
+    assert guided.structure.uses_critic and not cloning.structure.uses_critic
+
+
+@pytest.mark.parametrize("eta", ["()", "(1,1)", "(1,1.0)"])
+def test_an_empty_or_repetitive_sweep_is_refused(eta):
+    refused(f"--config.agent.eta={eta}", "must hold at least one number, and none twice")
 
 
 # ------------------------------------------------------------------------------------------------- programs
@@ -90,12 +109,12 @@ def test_members_are_tasks_times_seeds():
 
 def test_one_preset_is_one_program_of_its_name():
     (program,) = gtp_config.programs(load("--config.preset=paper"))
-    assert program.label == "paper" and program.members == tuple(gtp_config.members(load()))
+    assert program.label == "paper" and {m.config.sigma_max for m in program.members} == {80.0}
 
 
 def test_presets_and_objectives_with_commas_are_all_combinations():
     programs = gtp_config.programs(load("--config.preset=default,paper", "--config.agent.objective=gtp,ctm"))
-    assert [(p.label, p.config.objective, p.config.sigma_max) for p in programs] == [
+    assert [(p.label, p.structure.objective, p.members[0].config.sigma_max) for p in programs] == [
         ("default-gtp", "gtp", 3.0),
         ("default-ctm", "ctm", 3.0),
         ("paper-gtp", "gtp", 80.0),
@@ -105,7 +124,17 @@ def test_presets_and_objectives_with_commas_are_all_combinations():
 
 def test_programs_share_the_fields_that_are_set():
     programs = gtp_config.programs(load("--config.preset=default,idql", "--config.agent.learning_rate=0.01"))
-    assert [program.config.learning_rate for program in programs] == [0.01, 0.01]
+    assert [program.members[0].config.learning_rate for program in programs] == [0.01, 0.01]
+
+
+def test_every_field_that_is_a_name_takes_several():
+    programs = gtp_config.programs(load("--config.agent.guidance=weights,q", "--config.agent.target=ema,online"))
+    assert [(p.structure.guidance, p.structure.target) for p in programs] == [
+        ("weights", "ema"),
+        ("weights", "online"),
+        ("q", "ema"),
+        ("q", "online"),
+    ]
 
 
 def test_a_setting_that_no_objective_has_a_use_for_is_refused():
@@ -118,8 +147,7 @@ def test_a_setting_that_one_of_several_objectives_has_a_use_for_is_allowed():
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda path: path.stem)
 def test_a_guided_preset_stays_guided_in_every_config_file(path):
-    (program,) = gtp_config.programs(load("--config.preset=iql", file=path.name))
-    assert program.config.eta == PRESETS["iql"].eta
+    assert agent_config(load("--config.preset=iql", file=path.name)).eta == PRESETS["iql"].eta
 
 
 @pytest.mark.parametrize("flag", ["preset=paper,paper", "agent.critic=td,td"])
@@ -162,15 +190,17 @@ def test_fields_that_are_not_set_are_the_presets(name):
     assert agent_config(config) == PRESETS[name]
 
 
-def test_an_agents_settings_are_the_same_after_a_trip_through_a_file():
-    before = agent_config(load("--config.agent.eta=0.5", "--config.agent.hidden_dims=(32,32)"))
-    assert AgentConfig.from_json(json.loads(json.dumps(dataclasses.asdict(before)))) == before
+def test_a_programs_fields_lead_back_to_its_members():
+    flags = ("--config.agent.eta=(0.5,2)", "--config.agent.discount=(0.9,0.99)", "--config.agent.hidden_dims=(32,32)")
+    (program,) = gtp_config.programs(load(*flags))
+    assert program.fields["eta"] == (0.5, 2) and program.fields["hidden_dims"] == (32, 32)
+    assert gtp_config.combinations(program.fields) == list(dict.fromkeys(m.config for m in program.members))
 
 
 # ------------------------------------------------------------------------------------------------- bad values
 
 COUNTS = ["num_seeds", "num_steps", "batch_size", "generate.num_transitions"]
-COUNTS += ["eval.episodes", "eval.interval", "checkpoint.interval"]
+COUNTS += ["eval.episodes", "eval.interval", "checkpoint.interval", "log.interval"]
 
 
 @pytest.mark.parametrize("value", [0, -1])
@@ -187,7 +217,7 @@ def test_a_negative_seed_is_refused(name):
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 @pytest.mark.parametrize("name", ["eta", "learning_rate", "sigma_max", "discount"])
 def test_a_setting_that_is_not_finite_is_refused(name, value):
-    refused(f"--config.agent.{name}={value}", f"agent.{name} = {value} must be finite")
+    refused(f"--config.agent.{name}={value}", f"agent.{name} = {value} must be a finite number")
 
 
 @pytest.mark.parametrize(
@@ -199,13 +229,14 @@ def test_a_setting_that_is_not_finite_is_refused(name, value):
         ("tasks=('antmaze/giant',)", "unknown task 'antmaze/giant'; known tasks: antmaze/umaze"),
         ("tasks=()", "tasks = () must name at least one"),
         ("tasks=('pointmaze/umaze','pointmaze/umaze')", "and none twice"),
-        ("tasks=('pointmaze/umaze','antmaze/umaze')", "must have observations and actions of one width"),
         ("eval.sampling_steps=()", "eval.sampling_steps = () must name at least one"),
         ("eval.sampling_steps=(1,1)", "and none twice"),
         ("eval.sampling_steps=(5,0)", "eval.sampling_steps[1] = 0 must be a whole number of at least 1"),
         ("eval.sampling_steps=(1.5,)", "eval.sampling_steps[0] = 1.5 must be a whole number"),
-        ("agent.eta=-1", "agent.eta = -1.0 must be at least 0"),
-        ("agent.learning_rate=0", "agent.learning_rate = 0.0 must be positive"),
+        ("agent.eta=-1", "agent.eta = -1 must be at least 0"),
+        ("agent.eta=(0,-1)", "agent.eta = -1 must be at least 0"),
+        ("agent.eta=much", "agent.eta = much must be a finite number"),
+        ("agent.learning_rate=0", "agent.learning_rate = 0 must be positive"),
         ("agent.sigma_max=0.001", "agent.sigma_max = 0.001 must be greater than sigma_min = 0.002"),
         ("agent.max_intervals=9", "agent.max_intervals = 9 must be at least 10"),
         ("agent.discount=1.1", "agent.discount = 1.1 must lie between 0 and 1"),

@@ -70,6 +70,23 @@ def test_network_treats_each_example_by_itself(network):
     np.testing.assert_array_equal(network(*changed)[1:], network(*INPUTS)[1:])
 
 
+# ---------------------------------------------------------------- layers
+
+
+def test_a_joint_layer_is_a_dense_layer_on_the_concatenation():
+    inputs = (jnp.ones((2, 3)), 2 * jnp.ones((2, 5)))
+    layer = networks.JointDense(4)
+    params = layer.init(KEY, *inputs)
+    kernel = jnp.concatenate([params["params"]["kernel_0"], params["params"]["kernel_1"]])
+    np.testing.assert_allclose(layer.apply(params, *inputs), jnp.concatenate(inputs, axis=-1) @ kernel, rtol=1e-5)
+
+
+def test_a_joint_layer_begins_with_variance_one_over_all_its_inputs():
+    params = networks.JointDense(1000).init(KEY, jnp.ones((1, 30)), jnp.ones((1, 10)))["params"]
+    for kernel in (params["kernel_0"], params["kernel_1"]):
+        np.testing.assert_allclose(np.var(kernel), 1 / 40, rtol=0.05)
+
+
 # ---------------------------------------------------------------- critics
 
 

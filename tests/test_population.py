@@ -1,21 +1,22 @@
 """Populations: a member's result, bit for bit, is its own, whoever else trains beside it on the same devices."""
 
+import dataclasses
 import functools
 
 import jax
 import numpy as np
 import pytest
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gtp_jax import placement as placing
 from gtp_jax import population
-from gtp_jax.agent import AgentState, Batch
+from gtp_jax.agent import WATCHED, AgentState
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.population import Data, Member
+from gtp_jax.placement import Data, Placement
+from gtp_jax.population import Member, Program
 
-OBS_DIM, ACTION_DIM, NUM_UPDATES = 29, 8, 10
-SIZES = {"maze/small": 90, "maze/large": 131}
-CROWD = tuple(Member(task, seed) for task in SIZES for seed in range(6))
-ME = CROWD[7]  # neither the first nor of the first task
+NUM_UPDATES = 10
+WIDTHS = {"maze/small": (29, 8), "maze/large": (29, 8), "plane": (5, 2)}  # observation, action
+SIZES = {"maze/small": 90, "maze/large": 131, "plane": 70}
 SMALL = {"hidden_dims": (16,), "critic_hidden_dims": (16,)}
 CONFIGS = {
     "cloning": AgentConfig(eta=0.0, **SMALL),
@@ -24,68 +25,67 @@ CONFIGS = {
 }
 
 
-def task_data(task: str) -> Batch:
+def crowd(name: str) -> tuple[Member, ...]:
+    """Two tasks, three seeds; neither ME, its fifth, nor anyone of its task comes first."""
+    return tuple(Member(task, seed, CONFIGS[name]) for task in ("maze/small", "maze/large") for seed in range(3))
+
+
+ME = 4
+
+
+@functools.cache
+def task_data(task: str) -> dict[str, np.ndarray]:
     random, size = np.random.default_rng(list(SIZES).index(task)), SIZES[task]
-    obs, next_obs = random.normal(size=(2, size, OBS_DIM)).astype(np.float32)
-    action = random.uniform(-1, 1, size=(size, ACTION_DIM)).astype(np.float32)
+    obs_dim, action_dim = WIDTHS[task]
+    obs, next_obs = random.normal(size=(2, size, obs_dim)).astype(np.float32)
+    action = random.uniform(-1, 1, size=(size, action_dim)).astype(np.float32)
     reward, discount = random.uniform(size=(2, size)).astype(np.float32)
-    return Batch(obs, action, reward, next_obs, discount)
+    return {"obs": obs, "action": action, "next_obs": next_obs, "reward": reward, "discount": discount}
 
 
-def mesh_of(num_devices: int) -> Mesh:
-    return Mesh(np.array(jax.devices()[:num_devices]), ("members",))
+def on_devices(num_members: int, num_devices: int) -> Placement:
+    return Placement(num_members, tuple(jax.devices()[:num_devices]), -(-num_members // num_devices))
 
 
-def begin(members, name: str) -> AgentState:
-    """On the host, since training donates what it is given."""
-    mean, std = np.zeros((len(members), OBS_DIM), np.float32), np.ones((len(members), OBS_DIM), np.float32)
-    config, mesh = CONFIGS[name], mesh_of(1)
-    states = population.init(members, mean, std, ACTION_DIM, config=config, num_steps=NUM_UPDATES, mesh=mesh)
-    return jax.tree.map(np.asarray, states)
+def begin(members, placement) -> AgentState:
+    tasks = dict.fromkeys(member.task for member in members)
+    statistics = {task: (np.zeros(WIDTHS[task][0], np.float32), np.ones(WIDTHS[task][0], np.float32)) for task in tasks}
+    action_dims = {task: WIDTHS[task][1] for task in tasks}
+    return population.init(Program("", members), statistics, action_dims, num_steps=NUM_UPDATES, placement=placement)
 
 
-crowd_begins = functools.cache(functools.partial(begin, CROWD))
+def data_of(members, placement, poison=()) -> Data:
+    """Data in which the rows `poison` of the large maze are not numbers."""
+    blocks, returns = {}, {}
+    for member in members:
+        data = {name: values.copy() for name, values in task_data(member.task).items()}
+        if member.task == "maze/large":
+            for values in data.values():
+                values[list(poison)] = np.nan
+        blocks[member.task] = (data["obs"], data["action"], data["next_obs"])
+        returns[member.task, member.discount] = (data["reward"], member.discount * data["discount"])
+    return placing.place(placement, [(member.task, member.discount) for member in members], blocks, returns)
 
 
-def states_of(members, name: str, num_devices: int = 1) -> AgentState:
-    chosen = np.array([CROWD.index(member) for member in members])
-    states = jax.tree.map(lambda leaf: leaf[chosen], crowd_begins(name))
-    return jax.device_put(states, NamedSharding(mesh_of(num_devices), PartitionSpec("members")))
+def settings_of(members) -> dict:
+    return {"structure": Program("", members).structure, "batch_size": 32, "num_steps": NUM_UPDATES}
 
 
-def data_of(members, num_devices: int = 1) -> Data:
-    tasks = list(dict.fromkeys(member.task for member in members))
-    offsets = dict(zip(tasks, np.cumsum([0, *(SIZES[task] for task in tasks)])))
-    data = Data(
-        jax.tree.map(lambda *parts: np.concatenate(parts), *map(task_data, tasks)),
-        np.array([offsets[member.task] for member in members], np.int32),
-        np.array([SIZES[member.task] for member in members], np.int32),
-    )
-    return population.place(data, mesh_of(num_devices))
+def train(members, num_devices=1, calls=(NUM_UPDATES,), poison=()):
+    """States, sums of metrics, and the placement."""
+    placement = on_devices(len(members), num_devices)
+    states, data, settings = begin(members, placement), data_of(members, placement, poison), settings_of(members)
+    sums = population.no_metrics(states, data, placement=placement, **settings)
+    update = population.trainer(mesh=placement.mesh, **settings)
+    for num_updates in calls:
+        states, sums = update(states, sums, data, np.int32(num_updates))
+    return states, sums, placement
 
 
-@functools.cache
-def compiled(name: str, num_updates: int, num_devices: int):
-    return population.trainer(
-        config=CONFIGS[name],
-        batch_size=32,
-        num_updates=num_updates,
-        num_steps=NUM_UPDATES,
-        mesh=mesh_of(num_devices),
-    )
+trained = functools.cache(train)
 
 
-def trainer(name: str, num_updates: int = NUM_UPDATES, num_devices: int = 1):
-    return compiled(name, num_updates, num_devices)
-
-
-@functools.cache
-def trained(members: tuple[Member, ...], name: str, num_devices: int = 1) -> AgentState:
-    states, data = states_of(members, name, num_devices), data_of(members, num_devices)
-    return trainer(name, num_devices=num_devices)(states, data)[0]
-
-
-def member_of(states: AgentState, index: int) -> AgentState:
+def row(states, index: int):
     return jax.tree.map(lambda leaf: np.asarray(leaf)[index], states)
 
 
@@ -97,153 +97,181 @@ def assert_same_bits(first, second):
 
 
 def test_a_member_begins_with_the_same_bits_alone_and_in_a_crowd():
-    alone, crowd = begin((ME,), "expectile"), crowd_begins("expectile")
-    assert_same_bits(member_of(alone, 0), member_of(crowd, CROWD.index(ME)))
+    members = crowd("expectile")
+    alone, together = (begin(some, on_devices(len(some), 1)) for some in (members[ME : ME + 1], members))
+    assert_same_bits(row(alone, 0), row(together, ME))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_member_trains_to_the_same_bits_alone_and_in_a_crowd(name):
-    alone, crowd = trained((ME,), name), trained(CROWD, name)
-    assert_same_bits(member_of(alone, 0), member_of(crowd, CROWD.index(ME)))
+    members = crowd(name)
+    assert_same_bits(row(trained(members[ME : ME + 1])[0], 0), row(trained(members)[0], ME))
 
 
 def test_a_member_trains_to_the_same_bits_in_a_pair_and_in_a_crowd_on_two_devices():
-    pair = (CROWD[0], ME)
-    beside_one, beside_many = (trained(members, "cloning", num_devices=2) for members in (pair, CROWD))
-    assert_same_bits(member_of(beside_one, 1), member_of(beside_many, CROWD.index(ME)))
+    members = crowd("cloning")
+    pair = (members[0], members[ME])
+    assert_same_bits(row(trained(pair, 2)[0], 1), row(trained(members, 2)[0], ME))
 
 
 def test_the_program_on_two_devices_holds_no_collective():
-    train = trainer("cloning", num_devices=2)
-    program = train.lower(states_of(CROWD, "cloning", 2), data_of(CROWD, 2)).compile().as_text()
+    members = crowd("cloning")
+    placement, settings = on_devices(len(members), 2), settings_of(members)
+    states, data = begin(members, placement), data_of(members, placement)
+    sums = population.no_metrics(states, data, placement=placement, **settings)
+    lowered = population.trainer(mesh=placement.mesh, **settings).lower(states, sums, data, np.int32(1))
+    program = lowered.compile().as_text()
     names = "all-reduce", "all-gather", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter"
     assert "num_partitions=2" in program
     assert [name for name in names if name in program] == []
 
 
-def poisoned(data: Data, rows) -> Data:
-    """The data with NaN in these transitions; whoever draws one has NaN for parameters."""
-
-    def poison(leaf):
-        host = np.array(leaf)
-        host[rows] = np.nan
-        return jax.device_put(host, leaf.sharding)
-
-    return data._replace(transitions=jax.tree.map(poison, data.transitions))
-
-
-def test_a_member_draws_from_its_own_task_alone():
-    others = slice(0, SIZES["maze/small"])
-    states, _ = trainer("cloning")(states_of(CROWD, "cloning"), poisoned(data_of(CROWD), others))
-    assert_same_bits(member_of(states, CROWD.index(ME)), member_of(trained(CROWD, "cloning"), CROWD.index(ME)))
-
-
 def test_a_member_draws_another_batch_at_each_update():
     """320 draws of 131 transitions miss 9 % of them; the same 32 draws every time would miss 78 %."""
+    me = (crowd("cloning")[ME],)
+    drawn = [int(train(me, poison=(index,))[0].failure[0]) >= 0 for index in range(0, SIZES["maze/large"], 6)]
+    assert np.mean(drawn) > 0.7
 
-    def is_drawn(row):
-        states, _ = trainer("cloning")(states_of((ME,), "cloning"), poisoned(data_of((ME,)), row))
-        return bool(np.isnan(jax.tree.leaves(states.actor)[0]).any())
 
-    assert np.mean([is_drawn(row) for row in range(0, SIZES[ME.task], 6)]) > 0.7
+OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 5, 29)).astype(np.float32)
 
 
 def actions(members, observations, time=3):
     """What the trained members do at observations (M, E, O)."""
-    act = population.actor(action_dim=ACTION_DIM, config=CONFIGS["cloning"], mesh=mesh_of(1))
-    return act(trained(members, "cloning"), observations, time, num_steps=2)
-
-
-OBSERVATIONS = np.random.default_rng(0).normal(size=(len(CROWD), 5, OBS_DIM)).astype(np.float32)
+    states, _, placement = trained(members)
+    act = population.actor(structure=Program("", members).structure, placement=placement)
+    return act(states, observations, time, num_steps=2)
 
 
 def test_a_member_acts_the_same_alone_and_in_a_crowd():
-    me = CROWD.index(ME)
-    np.testing.assert_array_equal(actions((ME,), OBSERVATIONS[me][None])[0], actions(CROWD, OBSERVATIONS)[me])
+    members = crowd("cloning")
+    alone = actions(members[ME : ME + 1], OBSERVATIONS[ME : ME + 1])
+    np.testing.assert_array_equal(alone[0], actions(members, OBSERVATIONS)[ME])
 
 
 def test_a_member_draws_other_actions_at_another_time():
-    now, later = (actions((ME,), OBSERVATIONS[:1], time) for time in (3, 4))
+    now, later = (actions(crowd("cloning"), OBSERVATIONS, time) for time in (3, 4))
     assert np.mean(now != later) > 0.9
 
 
 # ---------------------------------------------------------------- members differ
 
 
-@pytest.mark.parametrize(
-    "other", [Member(ME.task, ME.seed + 1), Member("maze/small", ME.seed)], ids=["another seed", "another task"]
-)
+@pytest.mark.parametrize("other", [3, 1], ids=["another seed", "another task"])
 def test_another_member_begins_with_other_weights(other):
-    actor = crowd_begins("cloning").actor
+    members = crowd("cloning")
+    actor = begin(members, on_devices(6, 1)).actor
     kernels = [leaf for leaf in jax.tree.leaves(actor) if leaf.ndim == 3]  # biases begin at 0
-    assert all(np.all(leaf[CROWD.index(ME)] != leaf[CROWD.index(other)]) for leaf in kernels)
+    assert all(np.all(np.asarray(leaf[ME] != leaf[other])) for leaf in kernels)
 
 
-def test_another_seed_ends_with_other_parameters():
-    actor = trained(CROWD, "cloning").actor
-    me, other = CROWD.index(ME), CROWD.index(Member(ME.task, ME.seed + 1))
-    assert all(np.any(leaf[me] != leaf[other]) for leaf in jax.tree.leaves(actor))
+def with_numbers(**numbers) -> Member:
+    return Member("maze/large", 1, dataclasses.replace(CONFIGS["td"], **numbers))
 
 
-# ---------------------------------------------------------------- devices
+NUMBERS = {"eta": 1.0, "learning_rate": 1e-2, "discount": 0.5, "reward_scale": 3.0, "sigma_max": 1.0}
 
 
-@pytest.mark.parametrize("num_members, num_devices", [(1, 1), (2, 2), (3, 1), (4, 2), (12, 2)])
-def test_each_device_gets_equally_many_members(num_members, num_devices):
-    assert jax.local_device_count() == 2
-    assert population.member_mesh(num_members).size == num_devices
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_of_a_member_is_its_own(name):
+    """The same as in a population of its own, and not the same as the other's."""
+    other, mine = with_numbers(), with_numbers(**{name: NUMBERS[name]})
+    states = trained((other, mine))[0]
+    assert_same_bits(row(states, 1), row(trained((mine,))[0], 0))
+    assert any(np.any(leaf[0] != leaf[1]) for leaf in jax.tree.leaves(jax.device_get(states.actor)))
 
 
-def test_programs_that_need_one_device_take_turns():
-    meshes = [population.member_mesh(3, turn) for turn in range(3)]
-    assert [list(mesh.devices.flat) for mesh in meshes] == [[jax.devices()[i]] for i in (0, 1, 0)]
+def test_without_guidance_a_member_clones_though_others_have_a_critic():
+    cloning, guided = (Member("maze/large", 1, CONFIGS[name]) for name in ("cloning", "expectile"))
+    beside, alone = trained((guided, cloning))[0].actor, trained((cloning,))[0].actor
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b[0], atol=1e-6), beside, alone)
 
 
-def test_programs_that_need_all_devices_have_them():
-    assert population.member_mesh(4, turn=1).size == 2
+def test_members_that_differ_in_a_number_see_the_same_batches_and_noise():
+    """Their first losses are the same."""
+    members = tuple(with_numbers(learning_rate=rate) for rate in (1e-4, 1e-2))
+    _, sums, _ = trained(members, calls=(1,))
+    assert sums["actor_loss"][0] == sums["actor_loss"][1]
 
 
-def test_a_crowd_stays_spread_over_its_devices():
-    states = trained(CROWD, "cloning", num_devices=2)
-    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(states)} == {2}
-
-
-# ---------------------------------------------------------------- chunks
-
-
-def test_two_chunks_are_one_long_chunk():
-    train, states, data = trainer("cloning", NUM_UPDATES // 2), states_of(CROWD, "cloning"), data_of(CROWD)
-    for _ in range(2):
-        states, _ = train(states, data)
-    assert_same_bits(member_of(states, slice(None)), member_of(trained(CROWD, "cloning"), slice(None)))
-
-
-def test_later_chunks_compile_nothing(caplog):
-    train, states, data = trainer("cloning"), states_of(CROWD, "cloning"), data_of(CROWD)
-    states, _ = train(states, data)
+def test_other_seeds_and_numbers_compile_nothing_new(caplog):
+    train((with_numbers(),))
     with jax.log_compiles():
         jax.jit(lambda x: x + 1)(1.0)
         assert "Finished XLA compilation" in caplog.text  # so that its absence means something
         caplog.clear()
-        train(states, data)
+        train((dataclasses.replace(with_numbers(eta=2.0, discount=0.9), seed=7),))
         assert "Finished XLA compilation" not in caplog.text
 
 
+# ---------------------------------------------------------------- tasks of other widths
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_narrow_task_beside_wide_ones_trains_as_on_its_own(name):
+    narrow, wide = Member("plane", 0, CONFIGS[name]), Member("maze/small", 0, CONFIGS[name])
+    beside, alone = trained((wide, narrow))[0], trained((narrow,))[0]
+
+    def compare(padded, own):
+        part = np.asarray(padded)[(1, *map(slice, own.shape[1:]))]
+        np.testing.assert_allclose(part, np.asarray(own)[0], rtol=1e-3, atol=1e-5)
+
+    jax.tree.map(compare, beside, alone)
+
+
+def test_what_a_narrow_task_does_not_have_stays_zero():
+    narrow, wide = (Member(task, 0, CONFIGS["td"]) for task in ("plane", "maze/small"))
+    (kernel,) = (
+        leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(trained((wide, narrow))[0].actor)
+        if "kernel_0" in jax.tree_util.keystr(path)
+    )
+    assert np.any(kernel[1, :5]) and not np.any(kernel[1, 5:])
+
+
+# ---------------------------------------------------------------- a member that fails
+
+
+@pytest.mark.parametrize("name, quantity", [("cloning", "actor_loss"), ("td", "critic_loss")])
+def test_a_member_whose_loss_is_not_finite_stays_as_it_was(name, quantity):
+    poison = (42,)  # which it draws for its fifth update
+    state = row(train(crowd(name), poison=poison)[0], ME)
+    before = row(train(crowd(name), calls=(int(state.step),), poison=poison)[0], ME)
+    assert WATCHED[state.failure] == quantity and state.step == 4
+    assert before.failure == -1
+    assert_same_bits(state._replace(failure=before.failure), before)
+
+
+def test_the_others_do_not_notice_a_member_that_fails():
+    poisoned, sound = train(crowd("cloning"), poison=range(131))[0], trained(crowd("cloning"))[0]
+    assert poisoned.failure[ME] >= 0
+    for index in range(3):
+        assert_same_bits(row(poisoned, index), row(sound, index))
+
+
+# ---------------------------------------------------------------- calls
+
+
+def test_where_training_is_interrupted_makes_no_difference():
+    whole, parts = trained(crowd("td")), trained(crowd("td"), calls=(3, 1, 6))
+    assert_same_bits(row(whole[:2], slice(None)), row(parts[:2], slice(None)))
+
+
 def test_training_donates_the_states_it_is_given():
-    states = states_of(CROWD, "cloning")
-    trainer("cloning")(states, data_of(CROWD))
+    members = crowd("cloning")
+    placement, settings = on_devices(6, 1), settings_of(members)
+    states, data = begin(members, placement), data_of(members, placement)
+    sums = population.no_metrics(states, data, placement=placement, **settings)
+    population.trainer(mesh=placement.mesh, **settings)(states, sums, data, np.int32(1))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(states))
 
 
 def test_metrics_are_one_number_a_member():
-    _, metrics = trainer("cloning")(states_of(CROWD, "cloning"), data_of(CROWD))
-    assert {name: values.shape for name, values in metrics.items()} == dict.fromkeys(metrics, (len(CROWD),))
-    assert {"actor_loss", "consistency_loss", "flow_loss"} <= metrics.keys()
+    sums = trained(crowd("cloning"))[1]
+    assert {name: values.shape for name, values in sums.items()} == dict.fromkeys(sums, (6,))
+    assert {"actor_loss", "consistency_loss", "flow_loss"} <= sums.keys()
 
 
 def test_the_time_of_an_action_leaves_compilation_out():
-    states = trained(CROWD, "cloning")
-    seconds = population.action_seconds(
-        states, action_dim=ACTION_DIM, config=CONFIGS["cloning"], num_steps=1, repeats=3
-    )
-    assert seconds < 0.1  # compiling takes longer
+    states, structure = trained(crowd("cloning"))[0], CONFIGS["cloning"].structure
+    assert population.action_seconds(states, structure=structure, num_steps=1, repeats=3) < 0.1  # compiling takes more

@@ -36,6 +36,7 @@ BAD = {
     "max_weight": [0.5, NAN, INFINITY],
     "critic": ["iql", ""],
     "discount": [-0.1, 1.01, NAN],
+    "reward_scale": [0.0, -1.0, NAN],
     "num_step_returns": [0, -1],
     "expectile": [-0.1, 1.1, NAN],
     "target_rate": [-0.1, 1.1, NAN],

@@ -3,6 +3,7 @@
 import json
 import threading
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from gtp_jax import results
 from gtp_jax.agent import AgentState
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.placement import Placement
 from gtp_jax.population import Member, Program
 
 
@@ -107,14 +109,19 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path):
 # ------------------------------------------------------------------------------------------------- entries
 
 
-def entries_of(weights):
-    """Of members that have these weights and are otherwise empty."""
+def entries_of(weights, failures=(-1, -1)):
+    """Of two members that have these weights and are otherwise empty."""
     empty = AgentState(*[None] * len(AgentState._fields))
-    members = tuple(Member("pointmaze/umaze", seed) for seed in range(len(weights)))
+    members = tuple(Member("pointmaze/umaze", seed, AgentConfig(eta=1.0)) for seed in range(len(weights)))
     scores = {5: [{"success_rate": 0.1 * seed} for seed in range(len(weights))]}
-    states = {"mine": empty._replace(actor_ema={"kernel": jnp.asarray(weights)})}
-    programs = [Program("mine", AgentConfig(eta=1.0), members)]
-    return results.member_entries(programs, states, datasets={"pointmaze/umaze": {}}, scores=scores)
+    state = empty._replace(actor_ema={"kernel": weights}, failure=np.array(failures), step=np.array([9, 7]))
+    return results.member_entries(
+        [Program("mine", members)],
+        {"mine": state},
+        {"mine": Placement(len(members), (jax.devices()[0],), len(members))},
+        datasets={"pointmaze/umaze": {}},
+        scores=scores,
+    )
 
 
 def test_an_entry_has_the_scores_and_the_digest_of_its_own_member():
@@ -125,9 +132,10 @@ def test_an_entry_has_the_scores_and_the_digest_of_its_own_member():
     assert second["params_digest"] == alone != first["params_digest"]
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_member_whose_weights_are_not_finite_has_diverged_and_others_have_not(bad):
-    assert [entry["diverged"] for entry in entries_of(np.float32([[1.0, 2.0], [3.0, bad]]))] == [False, True]
+def test_a_member_that_failed_has_diverged_at_a_step_in_a_quantity_and_others_have_not():
+    sound, failed = entries_of(np.zeros((2, 2), np.float32), failures=(-1, 2))
+    assert not sound["diverged"] and "diverged_step" not in sound
+    assert failed["diverged"] and (failed["diverged_step"], failed["diverged_quantity"]) == (7, "actor_loss")
 
 
 # ------------------------------------------------------------------------------------------------- the table
@@ -174,6 +182,12 @@ def test_agents_are_kept_apart():
     ]
     header, _, *body = rows(results.table(members))
     assert header[0] == "agent" and [(row[0], row[6]) for row in body] == [("bc", "50.0"), ("iql", "100.0")]
+
+
+def test_a_number_that_differs_between_members_has_a_column():
+    members = [{**member("antmaze/umaze", 0, {"5": eta}), "hparams": {"eta": eta, "rho": 7.0}} for eta in (0.5, 1.0)]
+    header, _, *body = rows(results.table(members))
+    assert "rho" not in header and [row[header.index("eta")] for row in body] == ["0.5", "1"]
 
 
 def test_the_time_an_action_takes_has_a_column_where_it_is_known():

@@ -9,6 +9,7 @@ from gaussian import MEAN, denoiser, exact_phi, exact_solution
 from gtp_jax import schedules
 from gtp_jax.solution_map import (
     average_velocity,
+    draw_noise,
     euler_step,
     heun_step,
     instantaneous_map,
@@ -31,6 +32,11 @@ def any_phi(x, t, tau):
 
 def close(actual, desired, tolerance=1e-5):
     np.testing.assert_allclose(actual, desired, rtol=tolerance, atol=tolerance)
+
+
+def test_noise_of_wider_actions_begins_with_that_of_narrower_ones():
+    narrow, wide = (draw_noise(jax.random.key(0), (6, width)) for width in (2, 5))
+    np.testing.assert_array_equal(wide[:, :2], narrow)
 
 
 def test_perturb_adds_noise_in_proportion_to_t():

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gtp_jax.losses.distances import weighted_mean
 from gtp_jax.losses.trajectory import instantaneous_flow_loss
 from gtp_jax.schedules import Schedule
-from gtp_jax.solution_map import SurrogateMap
+from gtp_jax.solution_map import SurrogateMap, draw_noise
 
 
 class FlowLoss(NamedTuple):
@@ -39,7 +39,7 @@ def diffusion_loss(
     key_t, key_noise = jax.random.split(key)
     t = jnp.exp(log_mean + log_std * jax.random.normal(key_t, actions.shape[:1]))
     t = jnp.clip(t, schedule.sigma_min, schedule.sigma_max)
-    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+    noise = draw_noise(key_noise, actions.shape, actions.dtype)
     weight = (t**2 + schedule.sigma_data**2) / (t * schedule.sigma_data) ** 2
     loss = weighted_mean(weights, weight * instantaneous_flow_loss(phi, actions, noise, t))
     return loss, FlowLoss(loss)

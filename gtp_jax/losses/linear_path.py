@@ -12,7 +12,7 @@ from gtp_jax.losses.diffusion import FlowLoss
 from gtp_jax.losses.distances import squared_error, weighted_mean
 from gtp_jax.losses.trajectory import MapLoss
 from gtp_jax.schedules import Schedule, linear_time
-from gtp_jax.solution_map import SurrogateMap, average_velocity
+from gtp_jax.solution_map import SurrogateMap, average_velocity, draw_noise
 
 
 def _bounds(schedule: Schedule) -> tuple[jax.Array, jax.Array]:
@@ -43,7 +43,7 @@ def flow_matching_loss(
     key_s, key_noise = jax.random.split(key)
     low, high = _bounds(schedule)
     s = jax.random.uniform(key_s, actions.shape[:1], minval=low, maxval=high)
-    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+    noise = draw_noise(key_noise, actions.shape, actions.dtype)
     velocity = average_velocity(phi, _interpolate(actions, noise, s), s, s)
     loss = weighted_mean(weights, squared_error(velocity, noise - actions))
     return loss, FlowLoss(loss)
@@ -80,7 +80,7 @@ def shortcut_loss(
     end = jax.random.randint(key_start, batch, 0, count)
     s, middle, r = (high * (end + fraction) / count for fraction in (1.0, 0.5, 0.0))
 
-    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+    noise = draw_noise(key_noise, actions.shape, actions.dtype)
     x = _interpolate(actions, noise, s)
     first = average_velocity(phi_target, x, s, jnp.where(shortest, s, middle))
     x_middle = x + (middle - s)[:, None] * first
@@ -115,7 +115,7 @@ def mean_flow_loss(
     s = jnp.max(times, axis=0)
     end = jnp.where(jax.random.bernoulli(key_end, 0.5, s.shape), 0.0, jnp.min(times, axis=0))
     r = jnp.where(jax.random.bernoulli(key_jump, share_of_jumps, s.shape), end, s)
-    noise = jax.random.normal(key_noise, actions.shape, actions.dtype)
+    noise = draw_noise(key_noise, actions.shape, actions.dtype)
 
     velocity = noise - actions
     tangents = (velocity, jnp.ones_like(s), jnp.zeros_like(r))

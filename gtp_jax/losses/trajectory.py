@@ -13,7 +13,14 @@ import jax.numpy as jnp
 
 from gtp_jax.losses.distances import Distance, TimeWeight, squared_error, uniform_weight, weighted_mean
 from gtp_jax.schedules import Schedule, Times, draw_times
-from gtp_jax.solution_map import SurrogateMap, euler_step, instantaneous_map, perturb, solution_map
+from gtp_jax.solution_map import (
+    SurrogateMap,
+    draw_noise,
+    euler_step,
+    instantaneous_map,
+    perturb,
+    solution_map,
+)
 
 
 class MapLoss(NamedTuple):
@@ -34,7 +41,7 @@ def _draw(key: chex.PRNGKey, actions: jax.Array, schedule: Schedule, num_interva
     chex.assert_type(actions, float)
     key_times, key_noise = jax.random.split(key)
     times = draw_times(key_times, actions.shape[0], schedule, num_intervals)
-    return times, jax.random.normal(key_noise, actions.shape, actions.dtype)
+    return times, draw_noise(key_noise, actions.shape, actions.dtype)
 
 
 def _carried_together(phi, phi_target, x_t, x_u, times: Times, distance: Distance) -> jax.Array:

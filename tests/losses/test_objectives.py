@@ -154,7 +154,7 @@ def test_flow_matching_is_denoising_with_weight_one_over_s_squared():
     key_s, key_noise = jax.random.split(KEY)
     low, high = schedules.linear_time(0.002), schedules.linear_time(3.0)
     s = jax.random.uniform(key_s, (64,), minval=low, maxval=high)
-    noise = jax.random.normal(key_noise, ACTIONS.shape)
+    noise = solution_map.draw_noise(key_noise, ACTIONS.shape)
     denoising = losses.instantaneous_flow_loss(linear(0.3), ACTIONS, noise, schedules.noise_level(s))
     np.testing.assert_allclose(loss, jnp.mean(denoising / s**2), rtol=1e-4)
 
