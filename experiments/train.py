@@ -245,8 +245,8 @@ def main(stack: contextlib.ExitStack) -> None:
             for label in alone.keys() - timing["updates_per_s"].keys():
                 timing["updates_per_s"][label] = len(held[label]) * (step - first) / alone[label]
             metrics = {}
-            for i, label in enumerate(sums):
-                for name, values in placements[label].held_rows(sums[label]).items():
+            for i, p in enumerate(programs):
+                for name, values in placements[p.label].held_rows(sums[p.label]).items():
                     row = metrics.setdefault(name, [None] * len(names))
                     row[i * len(every_task) : (i + 1) * len(every_task)] = (values / since).tolist()
             logger.write(step, metrics)
