@@ -264,11 +264,18 @@ def test_lost_blocks_never_show_a_traceback(store):
             minari_source.load(POINT, POINT.minari_id)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", "{}", "[" * 100_000], ids=lambda content: content[:9])
 def test_metadata_that_are_not_metadata_are_refused(content, store):
     collect(POINT)
     (folder(store, POINT) / "metadata.json").write_text(content)
     complaint()
+
+
+def test_metadata_with_another_number_of_episodes_are_refused(store):
+    collect(POINT)
+    path = folder(store, POINT) / "metadata.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "total_episodes": 10**12}))
+    assert "its metadata and its file, which has 2 episodes, differ" in complaint()
 
 
 @pytest.mark.parametrize("name", ["metadata.json", "main_data.hdf5"])
@@ -295,10 +302,10 @@ def name_trap(store, *, without=()):
 
 
 @pytest.mark.parametrize("space", ["observation_space", "action_space"])
-def test_metadata_without_spaces_are_refused_and_the_environment_they_name_is_not_built(space, store, trap):
+def test_metadata_without_spaces_do_not_have_the_environment_built_that_they_name(space, store, trap):
     collect(POINT)
     name_trap(store, without=[space])
-    assert "does not record its observation and action space" in complaint() and not trap.exists()
+    assert resolve(POINT)[0].source == "minari-local" and not trap.exists()
 
 
 def test_the_environment_that_a_file_names_is_never_built(store, trap):
@@ -325,3 +332,11 @@ def test_a_wrong_width_is_refused_by_name(name, width, write_dataset):
 def test_observations_that_are_no_mazes_are_refused(write_dataset):
     write_dataset(POINT.minari_id, [({"pixels": np.zeros((4, 4))}, np.zeros((3, 2), np.float32))])
     assert "not those of a maze" in complaint()
+
+
+@pytest.mark.parametrize("change", [{"id": "../../x-v0"}, {"source": "\x1b[2J"}, {"num_transitions": "1"}, {"x": 1}])
+def test_a_record_of_data_is_refused_with(change):
+    good = {"id": POINT.minari_id, "source": "minari-local", "num_transitions": 1}
+    minari_source.check_records({"datasets": {POINT.name: good}}, [POINT.name])
+    with pytest.raises(UserError, match="does not say which data"):
+        minari_source.check_records({"datasets": {POINT.name: {**good, **change}}}, [POINT.name])

@@ -1,20 +1,25 @@
 """Finds, downloads or generates a task's Minari data set, and says which of these it was."""
 
 import json
+import math
+import os
 import re
 import shutil
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
+import h5py
 import minari
 from minari.storage.datasets_root_dir import get_dataset_path
 
 from gtp_jax.data import generate, multigoal, transitions
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, MultigoalTask, Task
+from gtp_jax.trust import refuse_links
 
 HUB_TIMEOUT = 5.0  # seconds until the hub counts as out of reach
 HUB_REPOSITORY = "farama-minari/D4RL"
+SOURCES = ("minari-local", "minari-remote", "generated")
 _ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 
 
@@ -22,12 +27,29 @@ class Dataset(NamedTuple):
     """A task's transitions and where they came from."""
 
     id: str
-    source: str  # minari-local | minari-remote | generated
+    source: str  # one of SOURCES
     transitions: transitions.Transitions
 
     def record(self) -> dict:
         """The entry of results.json."""
         return {"id": self.id, "source": self.source, "num_transitions": len(self.transitions.reward)}
+
+
+def check_records(progress, tasks) -> None:
+    """Refuses the progress of a checkpoint that does not hold what `Dataset.record` gave for each task.
+
+    Raises:
+        UserError: it says so.
+    """
+    kinds = {"id": str, "source": str, "num_transitions": int}
+    for task in tasks:
+        try:
+            record = progress["datasets"][task]
+            right = {name: type(value) for name, value in record.items()} == kinds
+        except (AttributeError, KeyError, TypeError):
+            right = False
+        if not right or not _ID.fullmatch(record["id"]) or record["source"] not in SOURCES:
+            raise UserError(f"the checkpoint does not say which data {task} was trained on; it is damaged")
 
 
 def _hub_problem() -> str | None:
@@ -68,40 +90,65 @@ def _download(dataset_id: str) -> None:
 
 
 def load(task: MazeTask, dataset_id: str) -> transitions.Transitions:
-    """Reads a data set of the local store.
+    """Reads a data set of the local store, which may come from a stranger.
+
+    Minari's reader would decode every array and space, follow every link and believe every size, so only the arrays
+    that become transitions are read, and of metadata.json only the number of episodes.
 
     Raises:
-        UserError: it is not there, is damaged, or does not fit the task.
+        UserError: it is not there, is damaged, does not fit the task, or is not as Minari writes data sets.
     """
-    path = get_dataset_path(dataset_id) / "data"
-    remedy = f"delete {path.parent} and run again"
+    path = get_dataset_path(dataset_id)
     try:
-        metadata = json.loads((path / "metadata.json").read_text())
-        if not {"observation_space", "action_space"} <= metadata.keys():
-            # Minari would build the environment that the file names to learn its spaces.
-            raise UserError("it does not record its observation and action space; it is not used")
-        dataset = minari.MinariDataset(path)
-        episodes = ((episode.observations, episode.actions) for episode in dataset.iterate_episodes())
-        return transitions.from_episodes(task, _checked(task, episodes))
+        refuse_links(path)
+        metadata = json.loads((path / "data" / "metadata.json").read_text())
+        with h5py.File(path / "data" / "main_data.hdf5") as file:
+            if metadata["total_episodes"] != len(file):
+                raise UserError(f"its metadata and its file, which has {len(file)} episodes, differ; it is damaged")
+            return transitions.from_episodes(task, _episodes(task, file))
     except UserError as error:
         raise UserError(f"data set {dataset_id}: {error}") from error
-    except Exception as error:  # on damaged files h5py and Minari raise nearly everything there is
+    except Exception as error:  # on damaged files h5py raises nearly everything there is
         problem = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise UserError(f"data set {dataset_id} cannot be read ({problem}); {remedy}") from error
+        raise UserError(f"data set {dataset_id} cannot be read ({problem}); delete {path} and run again") from error
 
 
-def _checked(task: MazeTask, episodes):
-    """Refuses episodes of another kind of environment before anything is built from them."""
-    for observations, actions in episodes:
-        keys = {"observation", "achieved_goal"}
-        if not isinstance(observations, dict) or not keys <= observations.keys():
-            raise UserError("its observations are not those of a maze (observation, achieved_goal)")
-        observation, action = (27, 8) if task.is_ant else (4, 2)
-        widths = {"observation": observation, "achieved_goal": 2, "action": action}
-        for name, values in {**observations, "action": actions}.items():
-            if name in widths and values.shape[1:] != (widths[name],):
-                raise UserError(f"its {name} has shape {values.shape[1:]}, that of {task.name} has ({widths[name]},)")
-        yield observations, actions
+def _episodes(task: MazeTask, file: h5py.File):
+    """Observations and actions of each episode; no array is read before its shape and size are known to be right."""
+    seen, acted = task.widths
+    widths = {"observations/observation": seen - 2 * task.is_ant, "observations/achieved_goal": 2, "actions": acted}
+    left = os.stat(file.filename).st_size
+    for number in range(len(file)):
+        values = {}
+        for name, width in widths.items():
+            array, short = _array(file, f"episode_{number}/{name}"), name.removeprefix("observations/").rstrip("s")
+            if array.shape[1:] != (width,):
+                raise UserError(f"its {short} has shape {array.shape[1:]}, that of {task.name} has ({width},)")
+            if array.dtype.kind != "f":
+                raise UserError(f"its {short} holds {array.dtype}, not floating-point numbers")
+            left -= math.prod(array.shape) * array.dtype.itemsize
+            if left < 0:
+                raise UserError("its arrays claim to be larger than its file; it is damaged")
+            values[name.removeprefix("observations/")] = array[()]
+        yield values, values.pop("actions")
+
+
+def _array(file: h5py.File, path: str) -> h5py.Dataset:
+    """The array at a path, whose every byte lies in the file, uncompressed: so Minari writes them."""
+    at = file
+    for name in path.split("/"):
+        link = at.get(name, getlink=True) if isinstance(at, h5py.Group) else None
+        if link is None:
+            raise UserError(f"it has no {path}: it is damaged, or its observations are not those of a maze")
+        if not isinstance(link, h5py.HardLink):
+            raise UserError(f"its {path} is a link; put the array itself in its place")
+        at = at[name]
+    layout = at.id.get_create_plist()
+    if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
+        raise UserError(f"its {path} lies in another file; put the array itself in its place")
+    if layout.get_nfilters():
+        raise UserError(f"its {path} is compressed; write it without compression")
+    return at
 
 
 def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say=print) -> Dataset:
