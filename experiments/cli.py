@@ -19,6 +19,7 @@ def fail(message: object) -> None:
     lines = [line.strip() for line in str(message).splitlines() if line.strip()]
     # Errors of a config file come with a traceback, whose last line is the message.
     text = lines[-1].removeprefix("ValueError: ") if len(lines) > 2 else " ".join(lines)
+    text = "".join(c if c.isprintable() else "?" for c in text)  # a file's content may hold a terminal's commands
     print(f"error: {text}", file=sys.stderr)
     sys.exit(2)
 

@@ -25,10 +25,12 @@ from gtp_jax import agent, checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
 from gtp_jax.cores import available_cores
+from gtp_jax.data import minari_source
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.population import Program
+from gtp_jax.trust import refuse_links
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
 WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
@@ -89,40 +91,39 @@ def main(stack: contextlib.ExitStack) -> None:
     if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
+    refuse_links(workdir)
     try:
         content = json.loads((workdir / "config.json").read_text())
         config = ml_collections.ConfigDict(content)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{workdir} does not hold a run: {error}") from error
     checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
     if checkpoints.latest_step is None:
         raise UserError(f"{workdir} holds no checkpoint yet")
 
     try:
+        gtp_config.validate_members(config)
         programs = []
         for label, fields in content["agents"].items():
+            if "/" in label or not label.isprintable():
+                raise UserError(f"{workdir} holds a run of {label!r}, which cannot name a picture's file")
+            if (name := str(fields["objective"])) not in OBJECTIVES:
+                raise UserError(f"objective {name!r} is not registered; give the run's --config=FILE too")
             fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
             programs.append(Program(label, gtp_config.members(config, gtp_config.combinations(fields))))
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
-    for program in programs:
-        if (name := program.structure.objective) not in OBJECTIVES:
-            raise UserError(f"objective {name!r} is not registered; give the run's --config=FILE too")
     seed = config.eval.seed if SEED.value is None else SEED.value
     placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(programs)}
     num_used = len({device for placement in placements.values() for device in placement.devices})
     members = programs[0].members  # all programs have the same tasks and seeds
+    widths = {name: tasks.get(name).widths for name in config.tasks}
+    like = {p.label: population.abstract(p, widths, batch_size=1, num_steps=config.num_steps) for p in programs}
+    restored, progress = checkpoints.restore(like), checkpoints.progress()
+    minari_source.check_records(progress, config.tasks)
+    states = {label: placement.put(restored[label][0]) for label, placement in placements.items()}
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
-    widths = {name: tasks.get(name).widths for name in config.tasks}
-    statistics = {name: (np.zeros(obs_dim), np.ones(obs_dim)) for name, (obs_dim, _) in widths.items()}
-    action_dims = {name: action_dim for name, (_, action_dim) in widths.items()}
-    like = {
-        p.label: population.init(p, statistics, action_dims, num_steps=config.num_steps, placement=placements[p.label])
-        for p in programs
-    }
-    restored, progress = checkpoints.restore({"states": like})["states"], checkpoints.progress()
-    states = {label: placement.put(restored[label]) for label, placement in placements.items()}
     print(f"{len(programs)} x {len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
     scores, last = {int(k): [] for k in SAMPLING_STEPS.value}, {}

@@ -30,6 +30,7 @@ from gtp_jax.data import minari_source, transitions
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.logging import MetricsLogger
+from gtp_jax.trust import refuse_links
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :VARIANT.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything goes; runs/TASK-TIME if not given.")
@@ -48,16 +49,17 @@ def open_workdir(config) -> pathlib.Path:
     path = workdir / "config.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        refuse_links(workdir)
         if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):  # else there is nothing to mix up
             old = json.loads(path.read_text())
-            if "agents" not in old:
+            if not isinstance(old, dict) or "agents" not in old:
                 raise UserError(f"{workdir} holds a run of another version of gtp_jax; use another --workdir")
             spelt_out = ("preset", "agent")  # in `agents`
             old, new = ({k: v for k, v in each.items() if k not in spelt_out} for each in (old, content))
             for field, (before, now) in _differences(old, new).items():
                 raise UserError(f"{workdir} holds a run with {field} = {before}, not {now}; use another --workdir")
         results.write_json(path, content)
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"working directory {workdir} cannot be used: {error}; use another --workdir") from error
     return workdir
 
@@ -145,6 +147,7 @@ def main(stack: contextlib.ExitStack) -> None:
     progress = {"timing": seconds, "datasets": {}}
     if checkpoints.latest_step is not None:
         progress = checkpoints.progress()
+        minari_source.check_records(progress, config.tasks)
     timing = progress["timing"]
     timing.setdefault("updates_per_s", {})  # a run of an earlier version has none
     before = timing["total_s"]
@@ -165,22 +168,19 @@ def main(stack: contextlib.ExitStack) -> None:
     timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- the population, fresh or resumed
-    action_dims = {name: tasks.get(name).widths[1] for name in config.tasks}
-    settings = {
-        p.label: {"structure": p.structure, "batch_size": config.batch_size, "num_steps": config.num_steps}
-        for p in programs
-    }
-    states, sums = {}, {}
-    for p in programs:
-        placement = placements[p.label]
-        states[p.label] = population.init(p, statistics, action_dims, num_steps=config.num_steps, placement=placement)
-        sums[p.label] = population.no_metrics(states[p.label], data[p.label], placement=placement, **settings[p.label])
-    step = 0
-    if checkpoints.latest_step is not None:
-        restored = checkpoints.restore({"states": states, "sums": sums})
+    widths = {name: tasks.get(name).widths for name in config.tasks}
+    settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
+    like = {p.label: population.abstract(p, widths, **settings) for p in programs}
+    states, sums, step = {}, {}, 0
+    if checkpoints.latest_step is None:
+        for p in programs:
+            placement = placements[p.label]
+            states[p.label] = population.init(p, widths, statistics, num_steps=config.num_steps, placement=placement)
+            sums[p.label] = placement.put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like[p.label][1]))
+    else:
+        restored, step = checkpoints.restore(like), checkpoints.latest_step
         for label, placement in placements.items():
-            states[label], sums[label] = placement.put((restored["states"][label], restored["sums"][label]))
-        step = checkpoints.latest_step
+            states[label], sums[label] = placement.put(restored[label])
         print(f"resumed from update {step}")
     logger = stack.enter_context(contextlib.closing(MetricsLogger(workdir, names, step)))
 
@@ -191,7 +191,7 @@ def main(stack: contextlib.ExitStack) -> None:
 
     def save():
         timing["total_s"] = before + time.perf_counter() - started
-        checkpoints.save(step, {"states": states, "sums": sums}, progress)
+        checkpoints.save(step, {label: (states[label], sums[label]) for label in states}, progress)
 
     # ---------------------------------------------------------------- evaluation
     actors = {p.label: population.actor(structure=p.structure, placement=placements[p.label]) for p in programs}
@@ -215,7 +215,7 @@ def main(stack: contextlib.ExitStack) -> None:
     # ---------------------------------------------------------------- training
     trainers, clock = {}, time.perf_counter()
     for p in programs if step < config.num_steps else ():
-        train = population.trainer(mesh=placements[p.label].mesh, **settings[p.label])
+        train = population.trainer(structure=p.structure, mesh=placements[p.label].mesh, **settings)
         trainers[p.label] = train.lower(states[p.label], sums[p.label], data[p.label], np.int32(0)).compile()
     timing["compile_s"] += time.perf_counter() - clock
     jax.block_until_ready((states, data))  # or the first updates would be charged for what is still under way

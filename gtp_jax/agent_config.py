@@ -10,6 +10,8 @@ import math
 from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.sampling import STEPS
 
+MAX_CANDIDATES = 1000  # all are held at once, for every episode
+
 
 @dataclasses.dataclass(frozen=True)
 class AgentConfig:
@@ -112,6 +114,8 @@ class AgentConfig:
         for name, low in at_least.items():
             if getattr(self, name) < low:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must be at least {low}")
+        if self.num_candidates > MAX_CANDIDATES:
+            raise ValueError(f"agent.num_candidates = {self.num_candidates} must be at most {MAX_CANDIDATES}")
         for name in at_most_1:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")

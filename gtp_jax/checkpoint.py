@@ -1,6 +1,7 @@
 """Orbax checkpoints of a population: atomic, asynchronous, the last two kept."""
 
 import copy
+import math
 import pathlib
 
 import jax
@@ -10,17 +11,26 @@ import orbax.checkpoint as ocp
 
 from gtp_jax.errors import UserError
 
+ALWAYS_ALLOWED = 2**30  # bytes that a state may take, whatever its files
+LARGEST_RATIO = 10  # of a larger state to its files; trained ones have 1.1, and a few kB of zeros can stand for TB
+
 
 class Checkpoints:
-    """The checkpoints of one working directory.
+    """The checkpoints of one working directory, which may come from a stranger.
 
     A checkpoint holds the training state and a small dictionary that JSON can hold. It appears under its step only when
     it is complete, so a kill at any time leaves the last complete one.
     """
 
     def __init__(self, workdir: pathlib.Path):
+        folder = (workdir / "checkpoints").absolute()
         options = ocp.CheckpointManagerOptions(max_to_keep=2)
-        self._manager = ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
+        handlers = {"state": ocp.StandardCheckpointHandler(), "progress": ocp.JsonCheckpointHandler()}
+        try:
+            self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
+        except Exception as error:  # on damaged files Orbax raises nearly everything there is
+            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise UserError(f"checkpoints {folder} cannot be read ({problem}); use another --workdir") from error
 
     @property
     def latest_step(self) -> int | None:
@@ -41,18 +51,22 @@ class Checkpoints:
         return self._restore(progress=ocp.args.JsonRestore())
 
     def restore(self, like):
-        """The state of the latest checkpoint in NumPy, laid out as `like`, but for the length of the first axes.
+        """The state of the latest checkpoint in NumPy.
+
+        Args:
+            like: arrays or `jax.ShapeDtypeStruct`s laid out like it; a checkpoint may have more rows (members) than they.
 
         Raises:
-            UserError: it is damaged or of another structure.
+            UserError: it is damaged, of other arrays, or far larger than its files.
         """
         # Orbax takes NumPy for a wish to have NumPy back, wherever the arrays were; these take no memory.
-        like = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), like)
-        return self._restore(state=ocp.args.StandardRestore(like))
+        numpy_like = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), like)
+        return self._restore(lambda: self._check(like), state=ocp.args.StandardRestore(numpy_like))
 
-    def _restore(self, **item):
+    def _restore(self, check=lambda: None, **item):
         (name,) = item
         try:
+            check()
             return self._manager.restore(self.latest_step, args=ocp.args.Composite(**item))[name]
         except Exception as error:  # on damaged files Orbax raises nearly everything there is
             folder = self._manager.directory / str(self.latest_step)
@@ -61,6 +75,27 @@ class Checkpoints:
                 f"checkpoint {folder} cannot be restored ({problem}); move it away to use the one before"
             ) from error
 
+    def _check(self, like) -> None:
+        """Raises ValueError before memory is taken for what a few bytes only claim to hold, or what is not `like`."""
+        saved = _by_path(self._manager.item_metadata(self.latest_step)["state"].tree)
+        for path, leaf in _by_path(like).items():
+            shape = saved[path].shape if path in saved else None
+            if shape is None or shape[1:] != leaf.shape[1:] or shape[:1] < leaf.shape[:1]:
+                raise ValueError(f"{path} has shape {shape}, not {leaf.shape}")
+        arrays = saved.values()
+        if any(piece > max(1, size) for a in arrays for piece, size in zip(a.storage.chunk_shape, a.shape)):
+            raise ValueError("an array is stored in pieces larger than itself")
+        size = sum(math.prod(array.shape) * array.dtype.itemsize for array in arrays)
+        folder = pathlib.Path(self._manager.directory, str(self.latest_step))
+        files = sum(path.stat().st_size for path in folder.rglob("*"))
+        if size > max(ALWAYS_ALLOWED, LARGEST_RATIO * files):
+            raise ValueError(f"its state would take {size / 1e9:.0f} GB, its files have {files / 1e9:.3f} GB")
+
     def close(self) -> None:
         """Waits for what is being written."""
         self._manager.close()
+
+
+def _by_path(tree) -> dict:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from gtp_jax.errors import UserError
 from gtp_jax.objectives import OBJECTIVES, SETTINGS
 from gtp_jax.population import Member, Program
 from gtp_jax.presets import PRESETS
+
+MAX_MEMBERS = 10_000  # of a program; all are listed before anything else is known of them
 
 
 def base() -> ml_collections.ConfigDict:
@@ -54,15 +57,35 @@ def base() -> ml_collections.ConfigDict:
 
 
 def members(config: ml_collections.ConfigDict, agents: Sequence[AgentConfig]) -> tuple[Member, ...]:
-    """tasks x agents x seeds, seeds innermost."""
+    """tasks x agents x seeds, seeds innermost.
+
+    Raises:
+        UserError: there are too many.
+    """
+    if (count := len(config.tasks) * len(agents) * config.num_seeds) > MAX_MEMBERS:
+        raise UserError(f"{count} members of one program are too many; {MAX_MEMBERS} are allowed")
     seeds = range(config.seed, config.seed + config.num_seeds)
     return tuple(Member(task, seed, each) for task in config.tasks for each in agents for seed in seeds)
 
 
 def combinations(fields: dict[str, Any]) -> list[AgentConfig]:
-    """One for each combination of the values of numbers that hold several; `Program.fields` is the way back."""
+    """One for each combination of the values of numbers that hold several; `Program.fields` is the way back.
+
+    Raises:
+        UserError: a value is out of range, or there are none, the same twice or too many.
+    """
     swept = {name: value for name, value in fields.items() if name in NUMBERS and isinstance(value, tuple)}
-    return [AgentConfig(**{**fields, **dict(zip(swept, values))}) for values in itertools.product(*swept.values())]
+    if math.prod(map(len, swept.values())) > MAX_MEMBERS:
+        raise UserError(f"the combinations of agent = {swept} are too many; {MAX_MEMBERS} are allowed")
+    agents = [AgentConfig(**{**fields, **dict(zip(swept, values))}) for values in itertools.product(*swept.values())]
+    try:
+        for each in agents:
+            each.validate()
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not agents or len(set(agents)) < len(agents):
+        raise UserError(f"a tuple of agent = {swept} must hold at least one number, and none twice")
+    return agents
 
 
 def programs(config: ml_collections.ConfigDict) -> list[Program]:
@@ -81,13 +104,6 @@ def programs(config: ml_collections.ConfigDict) -> list[Program]:
         if preset not in PRESETS:
             raise UserError(f"preset = {preset!r} must be one of {', '.join(PRESETS)}")
         agents = combinations({**dataclasses.asdict(PRESETS[preset]), **given, **chosen})
-        try:
-            for each in agents:
-                each.validate()
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        if not agents or len(set(agents)) < len(agents):
-            raise UserError(f"a tuple of agent = {given} must hold at least one number, and none twice")
         label = "-".join([preset, *(chosen[name] for name in chosen if len(several[name]) > 1)])
         found.append(Program(label, members(config, agents)))
     objectives = dict.fromkeys(program.structure.objective for program in found)
@@ -100,15 +116,35 @@ def programs(config: ml_collections.ConfigDict) -> list[Program]:
     return found
 
 
+def validate_members(config: ml_collections.ConfigDict) -> None:
+    """Checks what evaluation needs of a config besides the agents: tasks, members, length and seeds.
+
+    Raises:
+        UserError: one line that names the field, its value and what is allowed.
+    """
+    for name, value in {"num_seeds": config.num_seeds, "num_steps": config.num_steps}.items():
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{name} = {value} must be a whole number of at least 1")
+    for name, value in {"seed": config.seed, "eval.seed": config.eval.seed}.items():
+        if not isinstance(value, int) or not 0 <= value < 2**31:
+            raise UserError(f"{name} = {value} must lie between 0 and 2^31 - 1")
+    if not config.tasks or len(set(config.tasks)) != len(config.tasks):
+        raise UserError(f"tasks = {config.tasks} must name at least one, and none twice")
+    for name in config.tasks:
+        try:
+            tasks.get(name)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
 def validate(config: ml_collections.ConfigDict) -> None:
     """Checks everything that can be checked without data.
 
     Raises:
         UserError: one line that names the field, its value and what is allowed.
     """
+    validate_members(config)
     counts = {
-        "num_seeds": config.num_seeds,
-        "num_steps": config.num_steps,
         "batch_size": config.batch_size,
         "generate.num_transitions": config.generate.num_transitions,
         "eval.episodes": config.eval.episodes,
@@ -120,22 +156,11 @@ def validate(config: ml_collections.ConfigDict) -> None:
     for name, value in counts.items():
         if not isinstance(value, int) or value < 1:
             raise UserError(f"{name} = {value} must be a whole number of at least 1")
-    for name, value in {
-        "seed": config.seed,
-        "generate.seed": config.generate.seed,
-        "eval.seed": config.eval.seed,
-    }.items():
-        if not 0 <= value < 2**31:
-            raise UserError(f"{name} = {value} must lie between 0 and 2^31 - 1")
-    for name in ("tasks", "eval.sampling_steps"):
-        values = config.eval.sampling_steps if "." in name else config.tasks
-        if not values or len(set(values)) != len(values):
-            raise UserError(f"{name} = {values} must name at least one, and none twice")
-    for name in config.tasks:
-        try:
-            tasks.get(name)
-        except ValueError as error:
-            raise UserError(str(error)) from error
+    if not 0 <= config.generate.seed < 2**31:
+        raise UserError(f"generate.seed = {config.generate.seed} must lie between 0 and 2^31 - 1")
+    steps = config.eval.sampling_steps
+    if not steps or len(set(steps)) != len(steps):
+        raise UserError(f"eval.sampling_steps = {steps} must name at least one, and none twice")
     if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
         raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
     programs(config)

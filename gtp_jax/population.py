@@ -86,8 +86,8 @@ def _over_members(function, *args):
 
 def init(
     program: Program,
+    widths: Mapping[str, tuple[int, int]],
     statistics: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    action_dims: Mapping[str, int],
     *,
     num_steps: int,
     placement: Placement,
@@ -98,18 +98,15 @@ def init(
     up with zeros, which stay zero: no input, and by `AgentState.action_mask` no output, ever reaches them.
 
     Args:
+        widths: (O, D) of each task.
         statistics: mean and standard deviation (O,) of each task's observations.
-        action_dims: D of each task.
     """
-    widths = {task: (len(mean), action_dims[task]) for task, (mean, _) in statistics.items()}
-    obs_dim, action_dim = map(max, zip(*widths.values()))
-    example = (jax.random.PRNGKey(0), jnp.zeros(obs_dim), jnp.ones(obs_dim), program.members[0].config.numbers)
-    full = jax.eval_shape(_initializer(program.structure, action_dim, num_steps), *example)
     slots = placement.local_slots
-    states = jax.tree.map(lambda leaf: np.zeros((len(slots), *leaf.shape), leaf.dtype), full)
+    shapes, _ = abstract(program, widths, batch_size=1, num_steps=num_steps)
+    states = jax.tree.map(lambda leaf: np.zeros((len(slots), *leaf.shape[1:]), leaf.dtype), shapes)
     states.obs_std[:] = 1.0
     for row, member in enumerate(program.members[slot] for slot in slots):
-        init_one = _initializer(program.structure, action_dims[member.task], num_steps)
+        init_one = _initializer(program.structure, widths[member.task][1], num_steps)
         fresh = init_one(member_key(member), *statistics[member.task], member.config.numbers)
 
         def fill(whole, part, row=row):
@@ -117,6 +114,24 @@ def init(
 
         jax.tree.map(fill, states, fresh)
     return jax.device_put(states, placement.sharding)
+
+
+def abstract(program: Program, widths: Mapping[str, tuple[int, int]], *, batch_size: int, num_steps: int):
+    """Shapes and dtypes of the members' states and of the sums of their metrics, with a row for each of the M members.
+
+    These are what a checkpoint holds of a program; no memory is taken for them.
+    """
+    obs_dim, action_dim = map(max, zip(*(widths[member.task] for member in program.members)))
+    init_one = _initializer(program.structure, action_dim, num_steps)
+
+    def begin(key, obs, action, scalar):
+        state = init_one(key, obs[0], obs[0], program.members[0].config.numbers)
+        batch = Batch(obs, action, scalar, obs, scalar)
+        return state, agent.update(state, key, batch, config=program.structure, num_steps=num_steps)[1]
+
+    columns = (jnp.zeros((batch_size, *shape)) for shape in ((obs_dim,), (action_dim,), ()))
+    one = jax.eval_shape(begin, jax.random.PRNGKey(0), *columns)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(program.members), *leaf.shape), leaf.dtype), one)
 
 
 @functools.cache
@@ -139,17 +154,6 @@ def _update(state: AgentState, where, data: Data, *, structure, batch_size: int,
     starts = (offset, offset, return_offset, offset, return_offset)
     batch = Batch(*(column[0, start + index] for column, start in zip(transitions, starts)))
     return agent.update(state, key_update, batch, config=structure, num_steps=num_steps)
-
-
-def no_metrics(states: AgentState, data: Data, *, placement: Placement, **settings):
-    """Sums of metrics over no updates yet, {name: (slots,)}. Arguments as of `trainer`."""
-
-    def one(states, data):
-        state, where = jax.tree.map(lambda leaf: leaf[0], (states, (data.offset, data.return_offset, data.size)))
-        return _update(state, where, data, **settings)[1]
-
-    zeros = {name: np.zeros(len(placement.local_slots), np.float32) for name in jax.eval_shape(one, states, data)}
-    return jax.device_put(zeros, placement.sharding)
 
 
 @functools.cache

@@ -152,3 +152,11 @@ def test_a_state_of_another_structure_is_refused(tmp_path, reopen):
     saved(tmp_path, 1)
     with pytest.raises(UserError, match="cannot be restored"):
         reopen().restore(state(critic=True))
+
+
+@pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "progress/metadata", "state/_METADATA"])
+def test_deeply_nested_json_is_refused(name, tmp_path, reopen):
+    (saved(tmp_path, 1) / "checkpoints" / "1" / name).write_text("[" * 100_000)
+    with pytest.raises(UserError, match="RecursionError"):
+        reopen().progress()
+        reopen().restore(state())

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from experiments import cli
 from gtp_jax.data import generate
 from gtp_jax.tasks import get
 
@@ -371,6 +372,12 @@ def refusal(start):
 )
 def test_train_refuses(arguments, message, refusal, tmp_path):
     assert message in refusal("train", *arguments, f"--workdir={tmp_path / 'run'}")
+
+
+def test_a_refusal_sends_no_commands_to_the_terminal(capsys):
+    with pytest.raises(SystemExit):
+        cli.fail("a run with dataset = \x1b[2J")
+    assert capsys.readouterr().err == "error: a run with dataset = ?[2J\n"
 
 
 def test_train_refuses_a_working_directory_it_cannot_make(refusal, tmp_path):
