@@ -50,8 +50,12 @@ def on_devices(num_members: int, num_devices: int) -> Placement:
 def begin(members, placement) -> AgentState:
     tasks = dict.fromkeys(member.task for member in members)
     statistics = {task: (np.zeros(WIDTHS[task][0], np.float32), np.ones(WIDTHS[task][0], np.float32)) for task in tasks}
-    action_dims = {task: WIDTHS[task][1] for task in tasks}
-    return population.init(Program("", members), statistics, action_dims, num_steps=NUM_UPDATES, placement=placement)
+    return population.init(Program("", members), WIDTHS, statistics, num_steps=NUM_UPDATES, placement=placement)
+
+
+def no_metrics(members, placement):
+    _, sums = population.abstract(Program("", members), WIDTHS, batch_size=32, num_steps=NUM_UPDATES)
+    return placement.put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), sums))
 
 
 def data_of(members, placement, poison=()) -> Data:
@@ -75,7 +79,7 @@ def train(members, num_devices=1, calls=(NUM_UPDATES,), poison=()):
     """States, sums of metrics, and the placement."""
     placement = on_devices(len(members), num_devices)
     states, data, settings = begin(members, placement), data_of(members, placement, poison), settings_of(members)
-    sums = population.no_metrics(states, data, placement=placement, **settings)
+    sums = no_metrics(members, placement)
     update = population.trainer(mesh=placement.mesh, **settings)
     for num_updates in calls:
         states, sums = update(states, sums, data, np.int32(num_updates))
@@ -118,7 +122,7 @@ def test_the_program_on_two_devices_holds_no_collective():
     members = crowd("cloning")
     placement, settings = on_devices(len(members), 2), settings_of(members)
     states, data = begin(members, placement), data_of(members, placement)
-    sums = population.no_metrics(states, data, placement=placement, **settings)
+    sums = no_metrics(members, placement)
     lowered = population.trainer(mesh=placement.mesh, **settings).lower(states, sums, data, np.int32(1))
     program = lowered.compile().as_text()
     names = "all-reduce", "all-gather", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter"
@@ -261,7 +265,7 @@ def test_training_donates_the_states_it_is_given():
     members = crowd("cloning")
     placement, settings = on_devices(6, 1), settings_of(members)
     states, data = begin(members, placement), data_of(members, placement)
-    sums = population.no_metrics(states, data, placement=placement, **settings)
+    sums = no_metrics(members, placement)
     population.trainer(mesh=placement.mesh, **settings)(states, sums, data, np.int32(1))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(states))
 

@@ -20,6 +20,9 @@ from gtp_jax.trust import refuse_links
 HUB_TIMEOUT = 5.0  # seconds until the hub counts as out of reach
 HUB_REPOSITORY = "farama-minari/D4RL"
 SOURCES = ("minari-local", "minari-remote", "generated")
+LARGEST_RATIO = 20  # of arrays to their file, if they are compressed
+LARGEST_PIECE = 2**26  # bytes, which are unpacked at once
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32, h5py.h5z.FILTER_LZF}
 _ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
 
 
@@ -117,7 +120,7 @@ def _episodes(task: MazeTask, file: h5py.File):
     """Observations and actions of each episode; no array is read before its shape and size are known to be right."""
     seen, acted = task.widths
     widths = {"observations/observation": seen - 2 * task.is_ant, "observations/achieved_goal": 2, "actions": acted}
-    left = os.stat(file.filename).st_size
+    left = LARGEST_RATIO * os.stat(file.filename).st_size
     for number in range(len(file)):
         values = {}
         for name, width in widths.items():
@@ -134,7 +137,7 @@ def _episodes(task: MazeTask, file: h5py.File):
 
 
 def _array(file: h5py.File, path: str) -> h5py.Dataset:
-    """The array at a path, whose every byte lies in the file, uncompressed: so Minari writes them."""
+    """The array at a path, whose every byte lies in the file, and which no library outside HDF5 unpacks."""
     at = file
     for name in path.split("/"):
         link = at.get(name, getlink=True) if isinstance(at, h5py.Group) else None
@@ -146,8 +149,10 @@ def _array(file: h5py.File, path: str) -> h5py.Dataset:
     layout = at.id.get_create_plist()
     if layout.get_layout() == h5py.h5d.VIRTUAL or layout.get_external_count():
         raise UserError(f"its {path} lies in another file; put the array itself in its place")
-    if layout.get_nfilters():
-        raise UserError(f"its {path} is compressed; write it without compression")
+    if any(layout.get_filter(i)[0] not in _FILTERS for i in range(layout.get_nfilters())):
+        raise UserError(f"its {path} is packed in a way unknown here; use gzip or nothing")
+    if math.prod(at.chunks or ()) * at.dtype.itemsize > LARGEST_PIECE:
+        raise UserError(f"its {path} is stored in pieces of more than {LARGEST_PIECE} bytes; make them smaller")
     return at
 
 
