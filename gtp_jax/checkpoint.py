@@ -54,7 +54,7 @@ class Checkpoints:
         """The state of the latest checkpoint in NumPy.
 
         Args:
-            like: arrays or `jax.ShapeDtypeStruct`s laid out like it; a checkpoint may have more rows (members) than they.
+            like: arrays or `jax.ShapeDtypeStruct`s laid out like it; it may have more rows, members, than they.
 
         Raises:
             UserError: it is damaged, of other arrays, or far larger than its files.
