@@ -9,8 +9,10 @@ import sys
 import threading
 from collections.abc import Callable
 
+import jax
 from absl import app, flags, logging
 
+from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 
 
@@ -47,11 +49,11 @@ class Stopped(BaseException):
     """Somebody wants the program to end: SIGTERM or SIGINT. Its argument is the signal's number."""
 
 
-def stop_on_signals() -> Callable[[], None]:
+def note_signals() -> Callable[[], int | None]:
     """From now on a first SIGTERM or SIGINT is only noted, and a second ends the process at once.
 
     Returns:
-        a function that raises `Stopped` if a signal has come.
+        a function that gives the number of the signal that has come, or None.
     """
     noted = []
 
@@ -62,12 +64,16 @@ def stop_on_signals() -> Callable[[], None]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
+    return lambda: noted[0] if noted else None
 
-    def stop_if_asked():
-        if noted:
-            raise Stopped(noted[0])
 
-    return stop_if_asked
+def use_all_cores() -> None:
+    """One CPU device per core, unless XLA_FLAGS says how many; before JAX has been used for anything.
+
+    Members on different devices train side by side, which threads within one do not match.
+    """
+    if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", available_cores())
 
 
 def _show_if_of_main_thread(error) -> None:

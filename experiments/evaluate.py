@@ -24,7 +24,6 @@ from experiments import cli
 from gtp_jax import agent, checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
-from gtp_jax.cores import available_cores
 from gtp_jax.data import minari_source
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
@@ -97,7 +96,7 @@ def main(stack: contextlib.ExitStack) -> None:
         config = ml_collections.ConfigDict(content)
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UserError(f"{workdir} does not hold a run: {error}") from error
-    checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir)))
+    checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir, read_only=True)))
     if checkpoints.latest_step is None:
         raise UserError(f"{workdir} holds no checkpoint yet")
 
@@ -126,35 +125,36 @@ def main(stack: contextlib.ExitStack) -> None:
     stack.callback(evaluator.close)
     print(f"{len(programs)} x {len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
 
-    scores, last = {int(k): [] for k in SAMPLING_STEPS.value}, {}
+    steps, entries, last = [int(k) for k in SAMPLING_STEPS.value], [], {}
     for program in programs:
-        act = population.actor(structure=program.structure, placement=placements[program.label])
-        for k in scores:
-            steps = []
+        placement, state, scores = placements[program.label], states[program.label], {}
+        act = population.actor(structure=program.structure, placement=placement)
+        for k in steps:
+            seen = []
 
-            def recorded_act(obs, t, act=act, label=program.label, k=k, steps=steps):
+            def recorded_act(obs, t, act=act, state=state, k=k, seen=seen):
                 if PICTURES.value:
-                    steps.append(obs.copy())
-                return act(states[label], obs, t, num_steps=k)
+                    seen.append(obs.copy())
+                return act(state, obs, t, num_steps=k)
 
             played = evaluator(recorded_act, f"evaluation of {program.label}, K={k}")
-            scores[k] += [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
-        last[program.label] = (played, steps)
-    entries = results.member_entries(programs, states, placements, datasets=progress["datasets"], scores=scores)
+            scores[k] = [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
+        last[program.label] = (played, seen)
+        entries += results.member_entries(program, state, placement, datasets=progress["datasets"], scores=scores)
     print(f"\n{results.table(entries)}\n")
     content = {"step": checkpoints.latest_step, **results.provenance(num_used), "members": entries}
     try:
         results.write_json(workdir / "evaluation.json", content)
         print(f"written to {workdir / 'evaluation.json'}")
         if PICTURES.value and members[0].task == "multigoal":
-            draw_trajectories(workdir, programs, states, list(scores), seed)
+            draw_trajectories(workdir, programs, states, steps, seed)
         elif PICTURES.value:
-            for label, (played, steps) in last.items():
-                draw_paths(workdir, label if len(programs) > 1 else "", evaluator, played, steps)
+            for label, (played, seen) in last.items():
+                draw_paths(workdir, label if len(programs) > 1 else "", evaluator, played, seen)
     except OSError as error:
         raise UserError(f"working directory {workdir} cannot be written: {error}") from error
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", available_cores())
+    cli.use_all_cores()
     cli.run(main)

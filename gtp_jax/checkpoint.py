@@ -1,8 +1,10 @@
 """Orbax checkpoints of a population: atomic, asynchronous, the last two kept."""
 
+import contextlib
 import copy
 import math
 import pathlib
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +22,22 @@ class Checkpoints:
 
     A checkpoint holds the training state and a small dictionary that JSON can hold. It appears under its step only when
     it is complete, so a kill at any time leaves the last complete one.
+
+    Args:
+        workdir: the directory; in it they lie in `checkpoints`.
+        read_only: leave what is there as it is, since a run may be going on.
     """
 
-    def __init__(self, workdir: pathlib.Path):
+    def __init__(self, workdir: pathlib.Path, *, read_only: bool = False):
         folder = (workdir / "checkpoints").absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, read_only=read_only, create=not read_only, cleanup_tmp_directories=not read_only
+        )
         handlers = {"state": ocp.StandardCheckpointHandler(), "progress": ocp.JsonCheckpointHandler()}
         try:
             self._manager = ocp.CheckpointManager(folder, options=options, item_handlers=handlers)
         except Exception as error:  # on damaged files Orbax raises nearly everything there is
-            problem = f"{type(error).__name__}: {error}".splitlines()[0]
+            problem = _first_line(error)
             raise UserError(f"checkpoints {folder} cannot be read ({problem}); use another --workdir") from error
 
     @property
@@ -37,10 +45,36 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, state, progress: dict) -> None:
-        """Starts writing and returns; state and progress may change at once, since copies are written."""
+        """Starts writing and returns; state and progress may change at once, since copies are written.
+
+        Raises:
+            UserError: the checkpoint before could not be written.
+        """
         state, progress = jax.tree.map(jnp.copy, state), copy.deepcopy(progress)
         args = ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
-        self._manager.save(step, args=args)
+        with self._writing():
+            self._manager.save(step, args=args)
+
+    def wait(self) -> None:
+        """Waits for what is being written.
+
+        Raises:
+            UserError: it could not be.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore raise nearly everything there is
+            problem = _first_line(error)
+            raise UserError(
+                f"no checkpoint could be written to {self._manager.directory} ({problem}); make it writable, with room "
+                "enough, and the same command goes on from the last good one"
+            ) from error
 
     def progress(self) -> dict:
         """The dictionary of the latest checkpoint.
@@ -70,7 +104,7 @@ class Checkpoints:
             return self._manager.restore(self.latest_step, args=ocp.args.Composite(**item))[name]
         except Exception as error:  # on damaged files Orbax raises nearly everything there is
             folder = self._manager.directory / str(self.latest_step)
-            problem = f"{type(error).__name__}: {error}".splitlines()[0].split(" [")[0]
+            problem = _first_line(error)
             raise UserError(
                 f"checkpoint {folder} cannot be restored ({problem}); move it away to use the one before"
             ) from error
@@ -92,8 +126,13 @@ class Checkpoints:
             raise ValueError(f"its state would take {size / 1e9:.0f} GB, its files have {files / 1e9:.3f} GB")
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._manager.close()
+        """Waits for what is being written; raises as `wait` does."""
+        with self._writing():
+            self._manager.close()
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0].split(" [")[0]
 
 
 def _by_path(tree) -> dict:

@@ -37,6 +37,8 @@ def base() -> ml_collections.ConfigDict:
     config.generate.num_transitions = 200_000
     config.generate.seed = 0
 
+    config.residency = "auto"  # of the data: device | host, which sends the same batches | auto, device if it has room
+
     config.eval = ml_collections.ConfigDict()
     config.eval.episodes = 50  # per member and K
     config.eval.sampling_steps = (1, 2, 5)  # values of K; in the course of training only the greatest
@@ -161,6 +163,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
     steps = config.eval.sampling_steps
     if not steps or len(set(steps)) != len(steps):
         raise UserError(f"eval.sampling_steps = {steps} must name at least one, and none twice")
+    if config.residency not in ("auto", "device", "host"):
+        raise UserError(f"residency = {config.residency!r} must be one of auto, device, host")
     if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
         raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
     programs(config)

@@ -3,6 +3,8 @@
 import json
 import math
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 import tensorboardX
 
@@ -12,39 +14,45 @@ class MetricsLogger:
 
     Args:
         workdir: where metrics.jsonl and the events go.
-        names: of the members, in order; TensorBoard shows each as a run of its own.
+        names: of the members that this process holds, in order; TensorBoard shows each as a run of its own.
         step: of the checkpoint that training starts from; what was logged after it is dropped.
+        is_first: whether this process writes metrics.jsonl, which holds all members of all processes.
     """
 
-    def __init__(self, workdir: pathlib.Path, names: list[str], step: int):
-        path = workdir / "metrics.jsonl"
-        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-        # A killed run may leave its last line incomplete.
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-        with path.open("ab") as file:
-            file.truncate(len("".join(kept).encode()))  # steps only grow, so what is kept comes first
-        self._file = path.open("a", buffering=1)
+    def __init__(self, workdir: pathlib.Path, names: Sequence[str], step: int, *, is_first: bool = True):
+        self._file = _open(workdir / "metrics.jsonl", step) if is_first else None
         self._boards = [
             tensorboardX.SummaryWriter(str(workdir / "tensorboard" / name), purge_step=step + 1) for name in names
         ]
 
-    def write(self, step: int, metrics: dict[str, list[float | None]]) -> None:
-        """Appends one line: {"step": ..., metric: [one value a member], ...}; null stands for what is not finite.
+    def write(self, step: int, held: Sequence[Mapping[str, float]], everyone: Sequence[Mapping[str, float]]) -> None:
+        """Appends one line, {"step": ..., metric: [one value a member], ...}, and the events of one step.
 
-        A member that has no such metric has None.
+        Args:
+            held: metrics of each member that this process holds.
+            everyone: of each member of all processes. Members need not have the same ones; null stands for what one
+                does not have and for what is not finite.
         """
-
-        def finite(value):
-            return value if value is not None and math.isfinite(value) else None
-
-        line = {name: [finite(value) for value in values] for name, values in metrics.items()}
-        self._file.write(json.dumps({"step": step, **line}) + "\n")
-        for name, values in metrics.items():
-            for board, value in zip(self._boards, values, strict=True):
-                if value is not None:
-                    board.add_scalar(name, value, step)
+        if self._file:
+            names = dict.fromkeys(name for metrics in everyone for name in metrics)
+            values = {name: [metrics.get(name) for metrics in everyone] for name in names}
+            finite = {n: [v if v is not None and math.isfinite(v) else None for v in vs] for n, vs in values.items()}
+            self._file.write(json.dumps({"step": step, **finite}) + "\n")
+        for board, metrics in zip(self._boards, held, strict=True):
+            for name, value in metrics.items():
+                board.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._file.close()
+        if self._file:
+            self._file.close()
         for board in self._boards:
             board.close()
+
+
+def _open(path: pathlib.Path, step: int) -> TextIO:
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    # A killed run may leave its last line incomplete.
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    with path.open("ab") as file:
+        file.truncate(len("".join(kept).encode()))  # steps only grow, so what is kept comes first
+    return path.open("a", buffering=1)

@@ -30,6 +30,23 @@ class Data(NamedTuple):
     return_offset: jax.Array  # (slots,) int32: where it begins in reward and discount,
     size: jax.Array  # (slots,) int32: and how many transitions it has
 
+    @property
+    def per_slot(self) -> tuple[jax.Array, ...]:
+        return self.offset, self.return_offset, self.size
+
+    def batch(self, own, key: jax.Array, _: jax.Array, batch_size: int) -> tuple[jax.Array, ...]:
+        """Inside the program, the columns (B, ...) of a member's batch, given its own part of `per_slot`."""
+        offset, return_offset, size = own
+        index = draw(key, batch_size, size)
+        columns = (self.obs, self.action, self.reward, self.next_obs, self.discount)
+        starts = (offset, offset, return_offset, offset, return_offset)
+        return tuple(column[0, start + index] for column, start in zip(columns, starts))
+
+
+def draw(key: jax.Array, batch_size: int, size: jax.Array) -> jax.Array:
+    """Which of `size` transitions an update learns from, (B,) int32."""
+    return jax.random.randint(key, (batch_size,), 0, size)
+
 
 @dataclasses.dataclass(frozen=True)
 class Placement:
@@ -77,6 +94,19 @@ class Placement:
         """Arrays on this process's devices with a row for each slot, from NumPy arrays with a row for each member."""
         return jax.tree.map(lambda leaf: jax.device_put(leaf[self.local_slots], self.sharding), rows)
 
+    def whole(self, rows):
+        """The same arrays as this process's share of those of all processes, as a checkpoint takes them."""
+        if jax.process_count() == 1:
+            return rows
+        sharding = NamedSharding(Mesh(np.array(self.devices), ("members",)), MEMBERS)
+
+        def share(leaf):
+            shape = (len(self.slots), *leaf.shape[1:])
+            parts = [shard.data for shard in leaf.addressable_shards]
+            return jax.make_array_from_single_device_arrays(shape, sharding, parts)
+
+        return jax.tree.map(share, rows)
+
     def held_of(self, members: Sequence) -> tuple:
         """The members this process answers for."""
         return tuple(members[i] for i in self.local_slots[self.held])
@@ -87,17 +117,18 @@ class Placement:
 
 
 def spread(num_members: int, turn: int = 0) -> Placement:
-    """Members on as few devices as let the fullest hold as few as possible.
+    """Members on as few devices of each process as let the fullest hold as few as possible.
 
     Args:
         turn: of several programs; where one has no use for all devices, the next one takes those that follow.
     """
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    per_process = len(devices) // jax.process_count()
     per_device = -(-num_members // len(devices))
-    # Every process has to have a share.
-    used = len(devices) if jax.process_count() > 1 else -(-num_members // per_device)
-    first = turn % (len(devices) // used) * used
-    return Placement(num_members, tuple(devices[first : first + used]), per_device)
+    used = -(-num_members // (jax.process_count() * per_device))
+    first = turn % (per_process // used) * used
+    chosen = [device for i, device in enumerate(devices) if first <= i % per_process < first + used]
+    return Placement(num_members, tuple(chosen), per_device)
 
 
 def place(
@@ -105,6 +136,7 @@ def place(
     kinds: Sequence[tuple[str, float]],
     blocks: Mapping[str, tuple[np.ndarray, np.ndarray, np.ndarray]],
     returns: Mapping[tuple[str, float], tuple[np.ndarray, np.ndarray]],
+    widths: tuple[int, int],
 ) -> Data:
     """The data on this process's devices.
 
@@ -112,6 +144,7 @@ def place(
         kinds: each member's task and discount, M of them.
         blocks: normalised obs (N, O), action (N, D) and next_obs (N, O) of each task.
         returns: reward (N,) and discount (N,) of each kind.
+        widths: O and D of the widest of all tasks, to which these are filled up with zeros.
     """
     local = [kinds[slot] for slot in placement.local_slots]
     rows = [local[i : i + placement.per_device] for i in range(0, len(local), placement.per_device)]
@@ -124,11 +157,10 @@ def place(
     task_starts = [starts(names, lambda name: size[name]) for names in tasks]
     kind_starts = [starts(list(dict.fromkeys(row)), lambda kind: size[kind[0]]) for row in rows]
 
-    def shards(parts_of):
+    def shards(parts_of, *width):
         """One array whose block on each device is the concatenation of the parts, filled up with zeros."""
         parts = [parts_of(device) for device in range(len(rows))]
         length = max(sum(map(len, row)) for row in parts)
-        width = [max(sizes) for sizes in zip(*(part.shape[1:] for row in parts for part in row))]
 
         def block(index):
             filled, start = np.zeros((1, length, *width), np.float32), 0
@@ -144,9 +176,30 @@ def place(
 
     where = [(device, kind) for device, row in enumerate(rows) for kind in row]
     return Data(
-        *(shards(lambda device, i=i: [blocks[task][i] for task in tasks[device]]) for i in range(3)),
+        *(
+            shards(lambda device, i=i: [blocks[task][i] for task in tasks[device]], width)
+            for i, width in enumerate((widths[0], widths[1], widths[0]))
+        ),
         *(shards(lambda device, i=i: [returns[kind][i] for kind in dict.fromkeys(rows[device])]) for i in range(2)),
         offset=per_slot([task_starts[device][task] for device, (task, _) in where]),
         return_offset=per_slot([kind_starts[device][kind] for device, kind in where]),
         size=per_slot([size[task] for _, (task, _) in where]),
     )
+
+
+def data_bytes(
+    placement: Placement, kinds: Sequence[tuple[str, float]], sizes: Mapping[str, int], widths: tuple[int, int]
+) -> int:
+    """What `place` takes on the fullest of this process's devices.
+
+    Args:
+        kinds: each member's task and discount, M of them.
+        sizes: N of each task.
+        widths: O and D of the widest.
+    """
+    obs_dim, action_dim = widths
+    local = [kinds[slot] for slot in placement.local_slots]
+    rows = [set(local[i : i + placement.per_device]) for i in range(0, len(local), placement.per_device)]
+    per_task = [sum(sizes[task] for task in {task for task, _ in row}) for row in rows]
+    per_kind = [sum(sizes[task] for task, _ in row) for row in rows]
+    return 4 * (max(per_task) * (2 * obs_dim + action_dim) + 2 * max(per_kind))

@@ -23,7 +23,7 @@ from jax.sharding import Mesh, PartitionSpec
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.placement import MEMBERS, Data, Placement
+from gtp_jax.placement import MEMBERS, Placement
 
 EVERYONE = PartitionSpec()
 _FIELDS = [field.name for field in dataclasses.fields(AgentConfig)]
@@ -67,6 +67,11 @@ class Program:
 def member_key(member: Member) -> jax.Array:
     """The member's root key, from its seed and its task's name alone."""
     return jax.random.fold_in(jax.random.PRNGKey(member.seed), zlib.crc32(member.task.encode()))
+
+
+def update_keys(key: jax.Array, step: jax.Array) -> jax.Array:
+    """(2, ...) of a member's root key: what draws the batch of an update, and what is random about the update."""
+    return jax.random.split(jax.random.fold_in(key, step))
 
 
 def _over_members(function, *args):
@@ -145,41 +150,31 @@ def _initializer(structure: AgentConfig, action_dim: int, num_steps: int):
 # ---------------------------------------------------------------- training
 
 
-def _update(state: AgentState, where, data: Data, *, structure, batch_size: int, num_steps: int):
-    """One update of one member on a batch of its own; `data` is the block of its device."""
-    offset, return_offset, size = where
-    key_batch, key_update = jax.random.split(jax.random.fold_in(state.key, state.step))
-    index = jax.random.randint(key_batch, (batch_size,), 0, size)
-    transitions = (data.obs, data.action, data.reward, data.next_obs, data.discount)
-    starts = (offset, offset, return_offset, offset, return_offset)
-    batch = Batch(*(column[0, start + index] for column, start in zip(transitions, starts)))
-    return agent.update(state, key_update, batch, config=structure, num_steps=num_steps)
-
-
 @functools.cache
 def trainer(*, structure: AgentConfig, batch_size: int, num_steps: int, mesh: Mesh):
     """A compiled function (states, sums, data, n) -> (states, sums): n more updates of every member.
 
     The states and the sums are donated. To the sums, {name: (slots,)}, are added the metrics of each update; they are
-    part of the loop's carry, so where training is interrupted makes no difference to them either. The program does not
-    depend on n, on seeds or on `agent_config.NUMBERS`.
+    part of the loop's carry, so where training is interrupted makes no difference to them either. The data are a
+    `placement.Data` or a `feeding.Block`. The program does not depend on n, on seeds or on `agent_config.NUMBERS`.
     """
-    update = functools.partial(_update, structure=structure, batch_size=batch_size, num_steps=num_steps)
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     @functools.partial(
         jax.shard_map, mesh=mesh, in_specs=(MEMBERS, MEMBERS, MEMBERS, EVERYONE), out_specs=MEMBERS, check_vma=False
     )
     def train(states, sums, data, num_updates):
-        def train_one(state, sums, *where):
-            def body(_, carry):
+        def train_one(state, sums, *own):
+            def body(i, carry):
                 state, sums = carry
-                state, metrics = update(state, where, data)
+                key_batch, key_update = update_keys(state.key, state.step)
+                batch = Batch(*data.batch(own, key_batch, i, batch_size))
+                state, metrics = agent.update(state, key_update, batch, config=structure, num_steps=num_steps)
                 return state, jax.tree.map(jnp.add, sums, metrics)
 
             return jax.lax.fori_loop(0, num_updates, body, (state, sums))
 
-        return _over_members(train_one, states, sums, data.offset, data.return_offset, data.size)
+        return _over_members(train_one, states, sums, *data.per_slot)
 
     return train
 

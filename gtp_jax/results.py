@@ -46,41 +46,34 @@ def write_json(path: pathlib.Path, content) -> None:
 
 
 def member_entries(
-    programs: Sequence[Program],
-    states: dict[str, AgentState],
-    placements: dict[str, Placement],
-    *,
-    datasets: dict[str, dict],
-    scores: dict[int, list],
+    program: Program, state: AgentState, placement: Placement, *, datasets: dict[str, dict], scores: dict[int, list]
 ) -> list[dict]:
-    """The `members` of results.json that this process answers for.
+    """The `members` of results.json of those members of a program that this process holds.
 
     Args:
-        states: by the program's label, stacked, one row a slot of its placement.
+        state: stacked, one row a slot of its placement.
         datasets: `minari_source.Dataset.record` of each task.
-        scores: for each K the `evaluation.summarize` of each member, those of one program after another's.
+        scores: for each K the `evaluation.summarize` of each member.
     """
+    params = placement.held_rows({"actor": state.actor_ema, "critic": state.critic})
+    failures, steps = placement.held_rows((state.failure, state.step))
     entries = []
-    for program in programs:
-        placement, state = placements[program.label], states[program.label]
-        params = placement.held_rows({"actor": state.actor_ema, "critic": state.critic})
-        failures, steps = placement.held_rows((state.failure, state.step))
-        for i, member in enumerate(placement.held_of(program.members)):
-            failure = {"diverged": bool(failures[i] >= 0)}
-            if failure["diverged"]:
-                failure |= {"diverged_step": int(steps[i]), "diverged_quantity": WATCHED[failures[i]]}
-            entries.append(
-                {
-                    "task": member.task,
-                    "agent": program.label,
-                    "seed": member.seed,
-                    "hparams": dataclasses.asdict(member.config),
-                    **failure,
-                    "params_digest": params_digest(jax.tree.map(lambda x, i=i: x[i], params)),
-                    "dataset": datasets[member.task],
-                    "eval": {str(k): each[len(entries)] for k, each in scores.items()},
-                }
-            )
+    for i, member in enumerate(placement.held_of(program.members)):
+        failure = {"diverged": bool(failures[i] >= 0)}
+        if failure["diverged"]:
+            failure |= {"diverged_step": int(steps[i]), "diverged_quantity": WATCHED[failures[i]]}
+        entries.append(
+            {
+                "task": member.task,
+                "agent": program.label,
+                "seed": member.seed,
+                "hparams": dataclasses.asdict(member.config),
+                **failure,
+                "params_digest": params_digest(jax.tree.map(lambda x, i=i: x[i], params)),
+                "dataset": datasets[member.task],
+                "eval": {str(k): each[i] for k, each in scores.items()},
+            }
+        )
     return entries
 
 

@@ -16,7 +16,8 @@ NAMES = ["pointmaze/umaze-seed0", "pointmaze/umaze-seed1"]
 def log(workdir, steps, *, resume=0):
     with contextlib.closing(MetricsLogger(workdir, NAMES, resume)) as logger:
         for step in steps:
-            logger.write(step, {"loss": [step + 0.5, -step]})
+            rows = [{"loss": step + 0.5}, {"loss": -step}]
+            logger.write(step, rows, rows)
 
 
 def lines(workdir):
@@ -58,7 +59,7 @@ def test_a_line_holds_the_step_and_one_value_a_member(tmp_path):
 
 def test_a_line_is_there_as_soon_as_it_is_written(tmp_path):
     with contextlib.closing(MetricsLogger(tmp_path, NAMES, 0)) as logger:
-        logger.write(10, {"loss": [0.0, 0.0]})
+        logger.write(10, [{}, {}], [{"loss": 0.0}, {}])
         assert steps(tmp_path) == [10]
 
 
@@ -96,14 +97,26 @@ def test_tensorboard_shows_each_step_once_after_a_resume(tmp_path):
     assert list(scalars(tmp_path, NAMES[0])) == [10, 20, 30, 40]
 
 
-def test_a_metric_without_a_value_for_each_member_is_an_error(tmp_path):
+def test_a_metric_that_a_member_does_not_have_is_null(tmp_path):
+    with contextlib.closing(MetricsLogger(tmp_path, NAMES, 0)) as logger:
+        logger.write(10, [{}, {}], [{"loss": 1.0}, {"other": 2.0}])
+    assert lines(tmp_path) == [{"step": 10, "loss": [1.0, None], "other": [None, 2.0]}]
+
+
+def test_only_the_first_process_writes_the_lines_of_all(tmp_path):
+    with contextlib.closing(MetricsLogger(tmp_path, NAMES[:1], 0, is_first=False)) as logger:
+        logger.write(10, [{"loss": 1.0}], [{"loss": 1.0}, {"loss": 2.0}])
+    assert not (tmp_path / "metrics.jsonl").exists() and scalars(tmp_path, NAMES[0]) == {10: 1.0}
+
+
+def test_a_member_without_metrics_of_its_own_is_an_error(tmp_path):
     with contextlib.closing(MetricsLogger(tmp_path, NAMES, 0)) as logger, pytest.raises(ValueError):
-        logger.write(10, {"loss": [0.0]})
+        logger.write(10, [{"loss": 0.0}], [{"loss": 0.0}])
 
 
 def test_a_value_that_is_not_finite_keeps_the_line_valid_json(tmp_path):
     logger = MetricsLogger(tmp_path, ["member"], step=0)
-    logger.write(1, {"loss": [float("nan")]})
+    logger.write(1, [{}], [{"loss": float("nan")}])
     logger.close()
     (line,) = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(line, parse_constant=pytest.fail)["loss"] == [None]

@@ -44,7 +44,7 @@ def place(kinds, num_devices=2):
     }
     returns = {(t, g): (np.full(sizes[t], sizes[t] + g), np.full(sizes[t], g)) for t, g in kinds}
     placement = Placement(len(kinds), tuple(jax.devices()[:num_devices]), len(kinds) // num_devices)
-    return jax.device_get(placing.place(placement, kinds, blocks, returns))
+    return jax.device_get(placing.place(placement, kinds, blocks, returns, (2, 2)))
 
 
 def test_a_device_holds_the_tasks_of_its_own_members_alone():
@@ -70,3 +70,12 @@ def test_members_with_other_discounts_share_observations():
 def test_a_narrower_task_is_filled_up_with_zeros():
     data = place([("a", 0.5), ("b", 0.5)], num_devices=1)
     assert not np.any(data.obs[0, :3, 1]) and np.all(data.obs[0, 3:, 1])
+
+
+def test_the_bytes_of_data_are_those_that_placing_takes():
+    kinds = [("a", 0.5), ("a", 0.25), ("b", 0.5), ("b", 0.5)]
+    placement = Placement(4, tuple(jax.devices()[:2]), 2)
+    data = place(kinds)
+    taken = sum(column[0].nbytes for column in (data.obs, data.action, data.next_obs, data.reward, data.discount))
+    # Device 0 has 3 transitions with two discounts, device 1 has 5 with one; the fullest of each counts.
+    assert placing.data_bytes(placement, kinds, {"a": 3, "b": 5}, (2, 2)) == taken

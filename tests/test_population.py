@@ -58,6 +58,10 @@ def no_metrics(members, placement):
     return placement.put(jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), sums))
 
 
+def widest(members) -> tuple[int, int]:
+    return tuple(map(max, zip(*(WIDTHS[member.task] for member in members))))
+
+
 def data_of(members, placement, poison=()) -> Data:
     """Data in which the rows `poison` of the large maze are not numbers."""
     blocks, returns = {}, {}
@@ -68,7 +72,8 @@ def data_of(members, placement, poison=()) -> Data:
                 values[list(poison)] = np.nan
         blocks[member.task] = (data["obs"], data["action"], data["next_obs"])
         returns[member.task, member.discount] = (data["reward"], member.discount * data["discount"])
-    return placing.place(placement, [(member.task, member.discount) for member in members], blocks, returns)
+    kinds = [(member.task, member.discount) for member in members]
+    return placing.place(placement, kinds, blocks, returns, widest(members))
 
 
 def settings_of(members) -> dict:

@@ -116,9 +116,9 @@ def entries_of(weights, failures=(-1, -1)):
     scores = {5: [{"success_rate": 0.1 * seed} for seed in range(len(weights))]}
     state = empty._replace(actor_ema={"kernel": weights}, failure=np.array(failures), step=np.array([9, 7]))
     return results.member_entries(
-        [Program("mine", members)],
-        {"mine": state},
-        {"mine": Placement(len(members), (jax.devices()[0],), len(members))},
+        Program("mine", members),
+        state,
+        Placement(len(members), (jax.devices()[0],), len(members)),
         datasets={"pointmaze/umaze": {}},
         scores=scores,
     )

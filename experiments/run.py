@@ -1,0 +1,345 @@
+"""A run: a population in training, and everything that is made from it. `experiments.train` drives it.
+
+Each process holds some of the members; what is written once, process 0 writes.
+"""
+
+import contextlib
+import functools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import cli
+from experiments.workdir import Workdir
+from gtp_jax import checkpoint, feeding, population, processes, results, tasks
+from gtp_jax import config as gtp_config
+from gtp_jax import placement as placing
+from gtp_jax.agent_config import NUMBERS
+from gtp_jax.data import minari_source, transitions
+from gtp_jax.errors import UserError
+from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.logging import MetricsLogger
+
+
+def member_names(program, members, with_label: bool) -> list[str]:
+    """What some of a program's members are called in logs: by what they do not have in common."""
+    swept = [name for name in NUMBERS if isinstance(program.fields[name], tuple)]
+    label = f"{program.label}/" * with_label
+    return [
+        "-".join([f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in swept)])
+        for m in members
+    ]
+
+
+def load_datasets(config, names, known: dict[str, dict]) -> dict[str, minari_source.Dataset]:
+    """The data of some of the tasks; a resumed run takes the data sets that it began with."""
+    datasets = {}
+    for name in names:
+        asked = known[name]["id"] if name in known else config.dataset
+        generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
+        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
+        record = datasets[name].record()
+        if name in known and record["num_transitions"] != known[name]["num_transitions"]:
+            raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
+        rewards = int(datasets[name].transitions.reward.sum())
+        print(
+            f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
+            f"{rewards} of them rewarded" + (": a critic has nothing to learn" if not rewards else "")
+        )
+    return datasets
+
+
+class Run:
+    """A population, begun or resumed.
+
+    Attributes:
+        step: updates of each member so far.
+        timing: `timing` of results.json.
+    """
+
+    def __init__(self, config, workdir: Workdir, stack: contextlib.ExitStack):
+        self._started = time.perf_counter()
+        self._config, self._workdir = config, workdir
+        self._programs = gtp_config.programs(config)
+        self._placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(self._programs)}
+        self._held = {p.label: self._placements[p.label].held_of(p.members) for p in self._programs}
+        with processes.together():
+            if not all(self._held.values()):
+                raise UserError(
+                    f"{len(self._programs[0].members)} members leave nothing for some of {jax.process_count()} "
+                    "processes to do; start fewer of them"
+                )
+        self._announce()
+        self._checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir.path)))
+        self.step = self._checkpoints.latest_step or 0
+        seconds = dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0)
+        self._progress = {"timing": seconds, "datasets": {}}
+        if self._checkpoints.latest_step is not None:
+            self._progress = self._checkpoints.progress()
+            minari_source.check_records(self._progress, config.tasks)
+        self.timing = self._progress["timing"]
+        self.timing.setdefault("updates_per_s", {})  # a run of an earlier version has none
+        self._before, self._alone = self.timing["total_s"], dict.fromkeys(self._placements, 0.0)
+        self._first = self.step
+
+        self._states, self._sums, self._feeds = {}, {}, {}
+        self._load(stack)
+        names = [n for p in self._programs for n in member_names(p, self._held[p.label], len(self._programs) > 1)]
+        with workdir.writing():
+            logger = MetricsLogger(workdir.path, names, self.step, is_first=processes.is_first())
+        self._logger = stack.enter_context(contextlib.closing(logger))
+        self._actors = {
+            p.label: population.actor(structure=p.structure, placement=self._placements[p.label])
+            for p in self._programs
+        }
+        # All programs have the same tasks and seeds, and so are all spread alike over several processes.
+        every_task = [tasks.get(member.task) for member in self._held[self._programs[0].label]]
+        evaluator = Evaluator(every_task, config.eval.episodes, config.eval.seed)
+        self._evaluator = stack.enter_context(contextlib.closing(evaluator))
+        self._signal = lambda: None
+
+    @property
+    def num_devices(self) -> int:
+        """Those in use, of all processes."""
+        return len({device for placement in self._placements.values() for device in placement.devices})
+
+    def _announce(self) -> None:
+        config, used = self._config, f"{self.num_devices} of {jax.device_count()} devices in use"
+        process = f"process {jax.process_index()} of {jax.process_count()}, " * (jax.process_count() > 1)
+        kind = jax.devices()[0].device_kind
+        print(f"gtp_jax on {kind} ({process}{used}, jax {jax.__version__}); workdir {self._workdir.path}")
+        for p in self._programs:
+            settings = len(p.members) // (len(config.tasks) * config.num_seeds)
+            size = f"{len(config.tasks)} tasks x {config.num_seeds} seeds" + f" x {settings} settings" * (settings > 1)
+            critic = f"{p.structure.critic} critic" if p.structure.uses_critic else "behaviour cloning, no critic"
+            print(f"{p.label}: {len(p.members)} members ({size}), {config.num_steps} updates each, {critic}")
+
+    def _load(self, stack) -> None:
+        """Data, states and sums."""
+        config, clock = self._config, time.perf_counter()
+        held_tasks = dict.fromkeys(member.task for held in self._held.values() for member in held)
+        with processes.together():
+            datasets = load_datasets(config, held_tasks, self._progress["datasets"])
+        mine = {name: dataset.record() for name, dataset in datasets.items()}
+        for records in processes.gather(mine):
+            self._progress["datasets"] |= records
+        statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
+        self.timing["dataset_s"] += time.perf_counter() - clock
+
+        widths = {name: tasks.get(name).widths for name in config.tasks}
+        settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
+        like = {p.label: population.abstract(p, widths, **settings) for p in self._programs}
+        with processes.together():
+            restored = self._checkpoints.restore(like) if self._checkpoints.latest_step is not None else None
+        for p in self._programs:
+            placement = self._placements[p.label]
+            if restored is None:
+                state = population.init(p, widths, statistics, num_steps=config.num_steps, placement=placement)
+                zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like[p.label][1])
+                self._states[p.label], self._sums[p.label] = state, placement.put(zeros)
+            else:
+                self._states[p.label], self._sums[p.label] = placement.put(restored[p.label])
+        if restored is not None:
+            print(f"resumed from update {self.step}")
+
+        self._feed(stack, datasets, statistics, tuple(map(max, zip(*widths.values()))))
+
+    def _feed(self, stack, datasets, statistics, widths: tuple[int, int]) -> None:
+        """Puts the data on the devices, or prepares to send batches of them."""
+        residency, clock = self._config.residency, time.perf_counter()
+        lengths = {name: len(dataset.transitions.reward) for name, dataset in datasets.items()}
+        arrange = functools.partial(_arrange, datasets, statistics)
+        # Programs that look ahead alike share one copy.
+        placed = functools.cache(
+            lambda placement, kinds, ahead: placing.place(placement, kinds, *arrange(placement, kinds, ahead), widths)
+        )
+        for p in self._programs:
+            placement, state = self._placements[p.label], self._states[p.label]
+            kinds = tuple((member.task, member.discount) for member in p.members)
+            ahead = p.structure.num_step_returns if p.structure.uses_critic else 1
+            data_bytes = placing.data_bytes(placement, kinds, lengths, widths)
+            state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // placement.mesh.size
+            fits = feeding.fits(placement, data_bytes, state_bytes)
+            if residency == "device" or (residency == "auto" and fits):
+                self._feeds[p.label] = feeding.Resident(placed(placement, kinds, ahead))
+            else:
+                print(f"{p.label}: data of {data_bytes / 1e9:.2f} GB a device stay on the host, which sends batches")
+                columns = arrange(placement, kinds, ahead)
+                feed = feeding.Streamed(
+                    placement, kinds, *columns, widths, keys=state.key, batch_size=self._config.batch_size
+                )
+                self._feeds[p.label] = stack.enter_context(contextlib.closing(feed))
+        jax.block_until_ready(self._states)
+        self.timing["dataset_s"] += time.perf_counter() - clock
+
+    # ---------------------------------------------------------------- stopping and saving
+
+    def save(self) -> None:
+        """Starts writing a checkpoint."""
+        self.timing["total_s"] = self._before + time.perf_counter() - self._started
+        with self._workdir.writing():
+            whole = {n: p.whole((self._states[n], self._sums[n])) for n, p in self._placements.items()}
+            self._checkpoints.save(self.step, whole, self._progress)
+
+    def save_if_stopped(self, kind, *_) -> None:
+        """As the end of a `with` block: saves if a signal has ended it."""
+        if kind is cli.Stopped and self._checkpoints.latest_step != self.step:
+            self.save()
+
+    def _agree(self, rate: float) -> float:
+        """The least rate of all processes.
+
+        Raises:
+            cli.Stopped: one of them has been asked to stop.
+        """
+        signals, rates = zip(*processes.gather([self._signal(), rate]))
+        if stopped := [number for number in signals if number]:
+            raise cli.Stopped(stopped[0])
+        return min(rates)
+
+    # ---------------------------------------------------------------- evaluation
+
+    def evaluate(self, num_steps: int) -> dict[str, list[dict]]:
+        """What `evaluation.summarize` says of the members held here, by program."""
+        clock, scores = time.perf_counter(), {}
+        for label, act in self._actors.items():
+
+            def act_now(obs, t, act=act, label=label):
+                if self._signal():
+                    self._agree(0.0)
+                return act(self._states[label], obs, t, num_steps=num_steps)
+
+            played = self._evaluator(act_now, f"evaluation of {label}, K={num_steps}")
+            scores[label] = [summarize(task, episodes) for task, episodes in zip(self._evaluator.tasks, played)]
+        self.timing["eval_s"] += time.perf_counter() - clock
+        self._agree(0.0)  # a process that is asked to stop while it evaluates is waiting for the others here
+        return scores
+
+    # ---------------------------------------------------------------- training
+
+    def train(self, bar) -> None:
+        """All updates that are left, with evaluations, logs and checkpoints on the way."""
+        config = self._config
+        trainers = self._compile() if self.step < config.num_steps else {}
+        self._signal = cli.note_signals()
+        intervals = (config.log.interval, config.eval.interval, config.checkpoint.interval)
+        per_second = 10.0
+        while self.step < config.num_steps:
+            per_second, clock = self._agree(per_second), time.perf_counter()
+            due = min(self.step - self.step % interval + interval for interval in intervals)
+            # A signal is to be heard within a second or so, and no length of call costs another program.
+            num_updates = min(due - self.step, config.num_steps - self.step, max(1, round(per_second)))
+            num_updates = self._advance(trainers, num_updates)
+            self.timing["train_s"] += time.perf_counter() - clock
+            per_second = num_updates / (time.perf_counter() - clock)
+            bar.update(num_updates)
+            if self.step % config.log.interval == 0 or self.step == config.num_steps:
+                self._log()
+            if self.step % config.eval.interval == 0 and self.step < config.num_steps:
+                self._log_scores(bar)
+            if self.step % config.checkpoint.interval == 0 or self.step == config.num_steps:
+                self.save()
+
+    def _compile(self) -> dict:
+        clock, trainers = time.perf_counter(), {}
+        for p in self._programs:
+            label, config = p.label, self._config
+            settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
+            train = population.trainer(structure=p.structure, mesh=self._placements[label].mesh, **settings)
+            data, _ = self._feeds[label](self.step)
+            trainers[label] = train.lower(self._states[label], self._sums[label], data, np.int32(0)).compile()
+        self.timing["compile_s"] += time.perf_counter() - clock
+        return trainers
+
+    def _advance(self, trainers: dict, num_updates: int) -> int:
+        """Up to so many updates; how many it was."""
+        feeds = {label: feed(self.step) for label, feed in self._feeds.items()}
+        num_updates = min([num_updates, *(most for _, most in feeds.values() if most)])
+        timed = self.timing["updates_per_s"]
+        for label, train in trainers.items():  # all begin before the first is waited for
+            clock, (data, _) = time.perf_counter(), feeds[label]
+            state, sums = train(self._states[label], self._sums[label], data, np.int32(num_updates))
+            self._states[label], self._sums[label] = state, sums
+            if label not in timed:  # alone, for its first updates
+                jax.block_until_ready(sums)
+                self._alone[label] += time.perf_counter() - clock
+        jax.block_until_ready(self._sums)
+        self.step += num_updates
+        return num_updates
+
+    def _log(self) -> None:
+        """Means of the metrics since the last time."""
+        interval = self._config.log.interval
+        since = self.step - (self.step - 1) // interval * interval
+        for p in self._programs:
+            count = len(p.members) * (self.step - self._first)
+            self.timing["updates_per_s"].setdefault(p.label, count / self._alone[p.label])
+        rows = {}
+        for label, placement in self._placements.items():
+            columns = placement.held_rows(self._sums[label])
+            values = zip(*((column / since).tolist() for column in columns.values()))
+            rows[label] = [dict(zip(columns, row)) for row in values]
+        self._write(rows)
+        self._sums = jax.tree.map(jnp.zeros_like, self._sums)
+
+    def _log_scores(self, bar) -> None:
+        k = max(self._config.eval.sampling_steps)
+        scores = self.evaluate(k)
+        self._write({n: [{f"success_rate_K{k}": row["success_rate"]} for row in rows] for n, rows in scores.items()})
+        for label, rows in scores.items():
+            rates = " ".join(f"{row['success_rate']:.2f}" for row in rows)
+            bar.write(f"update {self.step}: success rate of {label}'s members at K={k}: {rates}")
+
+    def _write(self, rows: dict[str, list[dict]]) -> None:
+        with self._workdir.writing():
+            held = [row for each in rows.values() for row in each]
+            self._logger.write(self.step, held, processes.gather_rows(rows))
+
+    # ---------------------------------------------------------------- results
+
+    def finish(self) -> tuple[list[dict], dict]:
+        """Evaluates and writes results.json; its members, and timing."""
+        config, timing = self._config, self.timing
+        scores = {k: self.evaluate(k) for k in config.eval.sampling_steps}
+        timing["action_ms"] = {
+            p.label: {
+                str(k): 1e3 * population.action_seconds(self._states[p.label], structure=p.structure, num_steps=k)
+                for k in config.eval.sampling_steps
+            }
+            for p in self._programs
+        }
+        entries = processes.gather_rows(
+            {
+                p.label: results.member_entries(
+                    p,
+                    self._states[p.label],
+                    self._placements[p.label],
+                    datasets=self._progress["datasets"],
+                    scores={k: rows[p.label] for k, rows in scores.items()},
+                )
+                for p in self._programs
+            }
+        )
+        self._checkpoints.wait()
+        timing["total_s"] = self._before + time.perf_counter() - self._started
+        timing["member_updates_per_s"] = len(entries) * config.num_steps / timing["train_s"]
+        content = {"num_steps": config.num_steps, **results.provenance(self.num_devices)}
+        if processes.is_first():
+            with self._workdir.writing():
+                results.write_json(
+                    self._workdir.path / "results.json", {**content, "timing": timing, "members": entries}
+                )
+        return entries, timing
+
+
+def _arrange(datasets, statistics, placement, kinds, num_step_returns: int):
+    """What `placement.place` takes of this process's members: normalised columns of each task, returns of each kind."""
+    blocks, returns = {}, {}
+    for task, discount in dict.fromkeys(kinds[slot] for slot in placement.local_slots):
+        mean, std = statistics[task]
+        t = transitions.n_step(datasets[task].transitions, num_step_returns, discount)
+        returns[task, discount] = (t.reward, t.discount)
+        blocks[task] = ((t.obs - mean) / std, t.action, (t.next_obs - mean) / std)
+    return blocks, returns
