@@ -4,7 +4,7 @@
 
 Populations: seconds an update, with the numbers of members taking turns so that what else the machine does hits all
 alike; seconds to compile; what a second population of other seeds and numbers compiles anew; and memory, by what the
-compiled program says and by the peak of a process that trains nothing else. About ten minutes on two busy cores.
+compiled program says and by the peak of a process that trains nothing else. Six minutes on two cores.
 """
 
 import concurrent.futures
