@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -24,9 +25,10 @@ def fail(message: object) -> None:
     sys.exit(2)
 
 
-def _parse(argv: list[str], argument: str | None) -> list[str]:
+def parse(values: flags.FlagValues, argv: list[str], **options) -> list[str]:
+    """Parses flags, or ends the program as `fail` does; returns the arguments that are left."""
     try:
-        _, *rest = flags.FLAGS(argv)
+        _, *rest = values(argv, **options)
     except (AttributeError, KeyError) as error:  # ml_collections puts the name of a missing field in layers of quotes
         text = str(error)
         while text[0] in "'\"" and text[0] == text[-1]:
@@ -36,6 +38,11 @@ def _parse(argv: list[str], argument: str | None) -> list[str]:
         fail(text if text == str(error) else f"unknown config field {name.strip()}{hint}")
     except (flags.Error, OSError, ValueError, TypeError) as error:
         fail(error)
+    return rest
+
+
+def _parse(argv: list[str], argument: str | None) -> list[str]:
+    rest = parse(flags.FLAGS, argv)
     if argument and len(rest) != 1:
         fail(f"{len(rest)} arguments were given; it takes {argument}")
     if rest and not argument:
@@ -50,22 +57,26 @@ class Stopped(BaseException):
 def stop_on_signals() -> Callable[[], None]:
     """From now on a first SIGTERM or SIGINT is only noted, and a second ends the process at once.
 
+    What comes within a second of the first is the first again, by another way: a terminal signals a command and what
+    the command has started, to which `experiments.sweep` passes the signal on.
+
     Returns:
         a function that raises `Stopped` if a signal has come.
     """
     noted = []
 
     def note(number, _):
-        if noted:
+        now = time.monotonic()
+        if noted and now > noted[0][1] + 1:
             os._exit(128 + number)
-        noted.append(number)
+        noted.append((number, now))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
 
     def stop_if_asked():
         if noted:
-            raise Stopped(noted[0])
+            raise Stopped(noted[0][0])
 
     return stop_if_asked
 

@@ -36,12 +36,27 @@ CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an o
 WORKDIR = flags.DEFINE_string("workdir", None, "Where everything goes; runs/TASK-TIME if not given.")
 
 
-def open_workdir(config) -> pathlib.Path:
-    """Makes or reopens the working directory; refuses one of another config."""
+def validated(config):
+    """What a --config gave, if it can be trained.
+
+    Raises:
+        UserError: one line that says what is wrong.
+    """
+    if config is None:
+        raise UserError("--config is needed, as in --config=configs/antmaze.py")
+    try:
+        gtp_config.validate(config)
+    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
+        raise UserError(str(error).splitlines()[-1].strip()) from error
+    return config
+
+
+def open_workdir(config, workdir: str | None) -> pathlib.Path:
+    """Makes or reopens a working directory, runs/TASK-TIME if None; refuses one of another config."""
     name = "-".join(
         [*(task.replace("/", "-") for task in config.tasks[:1]), f"{datetime.datetime.now():%Y%m%d-%H%M%S}"]
     )
-    workdir = pathlib.Path(WORKDIR.value or f"runs/{name}").expanduser().absolute()
+    workdir = pathlib.Path(workdir or f"runs/{name}").expanduser().absolute()
     # With every agent field spelt out, a run means the same when a preset changes.
     agents = {program.label: program.fields for program in gtp_config.programs(config)}
     content = json.loads(config.to_json()) | {"agents": agents}
@@ -50,7 +65,8 @@ def open_workdir(config) -> pathlib.Path:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         refuse_links(workdir)
-        if path.exists() and any((workdir / "checkpoints").glob("[0-9]*")):  # else there is nothing to mix up
+        begun = [*workdir.glob("checkpoints/[0-9]*"), *workdir.glob("results.json")]
+        if path.exists() and begun:  # else there is nothing to mix up
             old = json.loads(path.read_text())
             if not isinstance(old, dict) or "agents" not in old:
                 raise UserError(f"{workdir} holds a run of another version of gtp_jax; use another --workdir")
@@ -116,15 +132,9 @@ def place_data(kinds, num_step_returns: int, datasets, statistics, placement) ->
 
 def main(stack: contextlib.ExitStack) -> None:
     started = time.perf_counter()
-    if CONFIG.value is None:
-        raise UserError("--config is needed, as in --config=configs/antmaze.py")
-    config = CONFIG.value
-    try:
-        gtp_config.validate(config)
-    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
-        raise UserError(str(error).splitlines()[-1].strip()) from error
+    config = validated(CONFIG.value)
     programs = gtp_config.programs(config)
-    workdir = open_workdir(config)
+    workdir = open_workdir(config, WORKDIR.value)
 
     # ---------------------------------------------------------------- what runs where
     device = jax.devices()[0]
