@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
 
+from gtp_jax import config as gtp_config
 from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 
@@ -26,9 +28,10 @@ def fail(message: object) -> None:
     sys.exit(2)
 
 
-def _parse(argv: list[str], argument: str | None) -> list[str]:
+def parse(values: flags.FlagValues, argv: list[str], **options) -> list[str]:
+    """Parses flags, or ends the program as `fail` does; returns the arguments that are left."""
     try:
-        _, *rest = flags.FLAGS(argv)
+        _, *rest = values(argv, **options)
     except (AttributeError, KeyError) as error:  # ml_collections puts the name of a missing field in layers of quotes
         text = str(error)
         while text[0] in "'\"" and text[0] == text[-1]:
@@ -38,11 +41,31 @@ def _parse(argv: list[str], argument: str | None) -> list[str]:
         fail(text if text == str(error) else f"unknown config field {name.strip()}{hint}")
     except (flags.Error, OSError, ValueError, TypeError) as error:
         fail(error)
+    return rest
+
+
+def _parse(argv: list[str], argument: str | None) -> list[str]:
+    rest = parse(flags.FLAGS, argv)
     if argument and len(rest) != 1:
         fail(f"{len(rest)} arguments were given; it takes {argument}")
     if rest and not argument:
         fail(f"unexpected argument {rest[0]!r}; flags begin with --")
     return rest
+
+
+def validated(config):
+    """What --config gave, if it can be trained.
+
+    Raises:
+        UserError: one line that says what is wrong.
+    """
+    if config is None:
+        raise UserError("--config is needed, as in --config=configs/antmaze.py")
+    try:
+        gtp_config.validate(config)
+    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
+        raise UserError(str(error).splitlines()[-1].strip()) from error
+    return config
 
 
 class Stopped(BaseException):
@@ -52,19 +75,23 @@ class Stopped(BaseException):
 def note_signals() -> Callable[[], int | None]:
     """From now on a first SIGTERM or SIGINT is only noted, and a second ends the process at once.
 
+    What comes within a second of the first is the first again, by another way: a terminal signals a command and what
+    the command has started, to which `experiments.sweep` passes the signal on.
+
     Returns:
         a function that gives the number of the signal that has come, or None.
     """
     noted = []
 
     def note(number, _):
-        if noted:
+        now = time.monotonic()
+        if noted and now > noted[0][1] + 1:
             os._exit(128 + number)
-        noted.append(number)
+        noted.append((number, now))
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
-    return lambda: noted[0] if noted else None
+    return lambda: noted[0][0] if noted else None
 
 
 def use_all_cores() -> None:

@@ -49,13 +49,7 @@ def transitions(config) -> tuple[int, str]:
 
 
 def main(_: contextlib.ExitStack) -> None:
-    if CONFIG.value is None:
-        raise UserError("--config is needed, as in --config=configs/antmaze.py")
-    config = CONFIG.value
-    try:
-        gtp_config.validate(config)
-    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
-        raise UserError(str(error).splitlines()[-1].strip()) from error
+    config = cli.validated(CONFIG.value)
     memory = device_memory()
     num_transitions, why = transitions(config)
     settings = {"batch_size": config.batch_size, "num_steps": config.num_steps, "num_transitions": num_transitions}

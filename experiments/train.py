@@ -15,7 +15,6 @@ from tqdm import tqdm
 from experiments import cli
 from experiments.run import Run
 from experiments.workdir import Workdir
-from gtp_jax import config as gtp_config
 from gtp_jax import processes, results
 from gtp_jax.errors import UserError
 
@@ -30,13 +29,7 @@ PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, fr
 
 
 def main(stack: contextlib.ExitStack) -> None:
-    if CONFIG.value is None:
-        raise UserError("--config is needed, as in --config=configs/antmaze.py")
-    config = CONFIG.value
-    try:
-        gtp_config.validate(config)
-    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
-        raise UserError(str(error).splitlines()[-1].strip()) from error
+    config = cli.validated(CONFIG.value)
     given = [flag.value is not None for flag in (COORDINATOR, NUM_PROCESSES, PROCESS_ID)]
     if any(given) and not all(given):
         raise UserError("--coordinator, --num_processes and --process_id go together")

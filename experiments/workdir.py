@@ -43,23 +43,10 @@ class Workdir:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the process ends, however it does
             except BlockingIOError:
                 raise UserError(f"another run is using {self.path}; wait for it, or use another --workdir") from None
-            content = _content(config)
-            self._compare(content)
-            results.write_json(self.path / "config.json", content)
+            refuse_other(self.path, config)
+            results.write_json(self.path / "config.json", _content(config))
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"working directory {self.path} cannot be used: {error}; use another --workdir") from error
-
-    def _compare(self, content: dict) -> None:
-        path = self.path / "config.json"
-        if not path.exists() or not any((self.path / "checkpoints").glob("[0-9]*")):
-            return  # there is nothing to mix up
-        old = json.loads(path.read_text())
-        if not isinstance(old, dict) or "agents" not in old:
-            raise UserError(f"{self.path} holds a run of another version of gtp_jax; use another --workdir")
-        spelt_out = ("preset", "agent")  # in `agents`
-        old, new = ({k: v for k, v in each.items() if k not in spelt_out} for each in (old, content))
-        for field, (before, now) in _differences(old, new).items():
-            raise UserError(f"{self.path} holds a run with {field} = {before}, not {now}; use another --workdir")
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -79,6 +66,20 @@ class Workdir:
     def close(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
+
+
+def refuse_other(path: pathlib.Path, config) -> None:
+    """Raises UserError if the directory holds something of a run with another config, and OSError or ValueError."""
+    begun = [*path.glob("checkpoints/[0-9]*"), *path.glob("results.json")]
+    if not begun or not (path / "config.json").exists():
+        return  # there is nothing to mix up
+    old = json.loads((path / "config.json").read_text())
+    if not isinstance(old, dict) or "agents" not in old:
+        raise UserError(f"{path} holds a run of another version of gtp_jax; use another --workdir")
+    spelt_out = ("preset", "agent")  # in `agents`
+    old, new = ({k: v for k, v in each.items() if k not in spelt_out} for each in (old, _content(config)))
+    for field, (before, now) in _differences(old, new).items():
+        raise UserError(f"{path} holds a run with {field} = {before}, not {now}; use another --workdir")
 
 
 def _content(config) -> dict:

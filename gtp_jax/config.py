@@ -97,7 +97,8 @@ def programs(config: ml_collections.ConfigDict) -> list[Program]:
         UserError: unknown preset, or a value out of range.
     """
     given = {name: value for name, value in config.agent.items() if value is not None}
-    several = {"preset": config.preset, **{name: value for name, value in given.items() if isinstance(value, str)}}
+    named = {name: value for name, value in given.items() if isinstance(value, str) and name not in NUMBERS}
+    several = {"preset": config.preset, **named}
     several = {name: value.split(",") for name, value in several.items()}
     found = []
     for names in itertools.product(*several.values()):

@@ -234,6 +234,20 @@ def test_a_run_that_is_told_to_stop_saves_and_leaves_and_goes_on_as_if_nothing_h
     assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
 
 
+@pytest.mark.parametrize("seconds, status", [(0, 3), (1.1, 128 + signal.SIGTERM)])
+def test_a_second_signal_ends_a_program_at_once_unless_it_is_the_first_by_another_way(seconds, status):
+    code = f"""
+import os, signal, time
+from experiments import cli
+signal_of = cli.note_signals()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep({seconds})
+os.kill(os.getpid(), signal.SIGTERM)
+if signal_of(): raise SystemExit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == status
+
+
 def test_a_finished_run_may_be_started_again(copy, succeed, finished):
     succeed("train", *SMALL, f"--workdir={copy}")
     old, new = read(finished / "results.json"), read(copy / "results.json")
