@@ -108,6 +108,12 @@ def _show_if_of_main_thread(error) -> None:
         sys.__unraisablehook__(error)
 
 
+def _tell_in_a_line(error) -> None:
+    """Of threads: their errors come to the main thread too, where they matter."""
+    problem = " ".join(f"{error.exc_type.__name__}: {error.exc_value}".split())
+    print(f"\nin the background: {problem}", file=sys.stderr)
+
+
 def run(main: Callable[..., None], *, argument: str | None = None) -> None:
     """Parses the flags and runs a program, turning `UserError` into one line and status 2.
 
@@ -119,7 +125,7 @@ def run(main: Callable[..., None], *, argument: str | None = None) -> None:
     def wrapped(arguments):
         logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
         # When a restore fails, the other reads that it began complain too, one by one, from TensorStore's threads.
-        sys.unraisablehook = _show_if_of_main_thread
+        sys.unraisablehook, threading.excepthook = _show_if_of_main_thread, _tell_in_a_line
         try:
             with contextlib.ExitStack() as stack:
                 main(stack, *arguments)

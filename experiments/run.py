@@ -274,8 +274,9 @@ class Run:
         interval = self._config.log.interval
         since = self.step - (self.step - 1) // interval * interval
         for p in self._programs:
-            count = len(p.members) * (self.step - self._first)
-            self.timing["updates_per_s"].setdefault(p.label, count / self._alone[p.label])
+            if p.label not in self.timing["updates_per_s"]:
+                count = len(p.members) * (self.step - self._first)
+                self.timing["updates_per_s"][p.label] = count / self._alone[p.label]
         rows = {}
         for label, placement in self._placements.items():
             columns = placement.held_rows(self._sums[label])

@@ -3,6 +3,8 @@ user's store."""
 
 import os
 import pathlib
+import subprocess
+import sys
 import warnings
 
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there; read when huggingface_hub is imported
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from minari.data_collector import EpisodeBuffer
+from small_run import REPOSITORY, SMALL
 
 jax.config.update("jax_num_cpu_devices", 2)  # before JAX first looks at its devices
 # Most of the time goes into compiling: what one run has compiled, the next one reads.
@@ -68,3 +71,55 @@ def write_dataset(store):
             )
 
     return write
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """A store of its own, no hub, and programs that are compiled once for all tests."""
+    root = tmp_path_factory.mktemp("commands")
+    return {
+        **os.environ,
+        "MINARI_DATASETS_PATH": str(root / "store"),
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+        "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+@pytest.fixture(scope="session")
+def start(environment):
+    """Starts a command in a process group of its own."""
+
+    def run(program, *arguments, **changes):
+        return subprocess.Popen(
+            [sys.executable, "-m", f"experiments.{program}", *arguments],
+            cwd=REPOSITORY,
+            env={**environment, **changes},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def succeed(start):
+    """Runs a command to its end, which has to be a good one, and returns what it prints."""
+
+    def run(*arguments, **changes):
+        process = start(*arguments, **changes)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+        return output
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, succeed):
+    """The working directory of a run that nobody disturbed; tests only read it."""
+    workdir = tmp_path_factory.mktemp("finished")
+    (workdir / "stdout").write_text(succeed("train", *SMALL, f"--workdir={workdir}"))
+    return workdir

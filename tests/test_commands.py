@@ -4,106 +4,19 @@ import json
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from small_run import DATA, REPOSITORY, SMALL, digests, metrics, read
 
 from experiments import cli
-from gtp_jax.data import generate
-from gtp_jax.tasks import get
-
-REPOSITORY = pathlib.Path(__file__).parents[1]
-POINT = get("pointmaze/umaze")
-DATA = generate.dataset_id(POINT, 2000, 0)
-# Guided, so that the critic is covered, and with a kill between any two of six checkpoints.
-SMALL = (
-    "--config=configs/pointmaze.py",
-    "--config.agent.hidden_dims=(16,)",
-    "--config.agent.critic_hidden_dims=(16,)",
-    "--config.agent.eta=3",
-    "--config.num_seeds=2",
-    "--config.num_steps=600",
-    "--config.batch_size=32",
-    "--config.generate.num_transitions=2000",
-    "--config.eval.episodes=2",
-    "--config.eval.sampling_steps=(1,2)",
-    "--config.eval.interval=300",
-    "--config.log.interval=100",
-    "--config.checkpoint.interval=100",
-)
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    """A store of its own, no hub, and programs that are compiled once for all tests."""
-    root = tmp_path_factory.mktemp("commands")
-    return {
-        **os.environ,
-        "MINARI_DATASETS_PATH": str(root / "store"),
-        "HF_ENDPOINT": "http://127.0.0.1:9",
-        "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-
-
-@pytest.fixture(scope="module")
-def start(environment):
-    """Starts a command in a process group of its own."""
-
-    def run(program, *arguments, **changes):
-        return subprocess.Popen(
-            [sys.executable, "-m", f"experiments.{program}", *arguments],
-            cwd=REPOSITORY,
-            env={**environment, **changes},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def succeed(start):
-    """Runs a command to its end, which has to be a good one, and returns what it prints."""
-
-    def run(*arguments, **changes):
-        process = start(*arguments, **changes)
-        output, errors = process.communicate(timeout=300)
-        assert process.returncode == 0, errors
-        return output
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, succeed):
-    """The working directory of a run that nobody disturbed; tests only read it."""
-    workdir = tmp_path_factory.mktemp("finished")
-    (workdir / "stdout").write_text(succeed("train", *SMALL, f"--workdir={workdir}"))
-    return workdir
 
 
 @pytest.fixture
 def copy(finished, tmp_path):
     """A copy of it that a test may change."""
     return pathlib.Path(shutil.copytree(finished, tmp_path / "copy"))
-
-
-def read(path):
-    return json.loads(path.read_text())
-
-
-def metrics(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def digests(workdir):
-    return [member["params_digest"] for member in read(workdir / "results.json")["members"]]
 
 
 # ------------------------------------------------------------------------------------------------- what is written
@@ -180,72 +93,7 @@ def test_programs_begin_in_silence(environment):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-# ------------------------------------------------------------------------------------------------- kill and resume
-
-
-@pytest.fixture(scope="module")
-def resumed(tmp_path_factory, start, succeed):
-    """A run that was killed after its first checkpoint and started again."""
-    workdir = tmp_path_factory.mktemp("killed") / "run"
-    process, deadline = start("train", *SMALL, f"--workdir={workdir}"), time.monotonic() + 300
-    while not (workdir / "checkpoints" / "100").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL and not (workdir / "results.json").exists()
-    output = succeed("train", *SMALL, f"--workdir={workdir}")
-    (workdir / "stdout").write_text(output)
-    return workdir
-
-
-def test_a_killed_run_goes_on_from_its_checkpoint(resumed):
-    line = next(
-        line for line in (resumed / "stdout").read_text().splitlines() if line.startswith("resumed from update")
-    )
-    assert 100 <= int(line.split()[-1]) < 600
-
-
-def test_a_killed_run_ends_with_the_parameters_of_one_that_was_not(resumed, finished):
-    assert digests(resumed) == digests(finished)
-
-
-def test_a_killed_run_ends_with_the_scores_of_one_that_was_not(resumed, finished):
-    a, b = ([member["eval"] for member in read(run / "results.json")["members"]] for run in (resumed, finished))
-    assert a == b
-
-
-def test_a_killed_run_logs_what_one_that_was_not_logs(resumed, finished):
-    assert metrics(resumed) == metrics(finished)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_told_to_stop_saves_and_leaves_and_goes_on_as_if_nothing_had_happened(
-    number, start, succeed, finished, tmp_path
-):
-    process, deadline = start("train", *SMALL, f"--workdir={tmp_path}"), time.monotonic() + 300
-    while not (tmp_path / "checkpoints" / "100").exists():
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[1]
-        time.sleep(0.01)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=10)
-    assert process.returncode == 128 + number and f"stopped by {number.name}" in errors and "Traceback" not in errors
-    assert "resumed from update" in succeed("train", *SMALL, f"--workdir={tmp_path}")
-    assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
-
-
-@pytest.mark.parametrize("seconds, status", [(0, 3), (1.1, 128 + signal.SIGTERM)])
-def test_a_second_signal_ends_a_program_at_once_unless_it_is_the_first_by_another_way(seconds, status):
-    code = f"""
-import os, signal, time
-from experiments import cli
-signal_of = cli.note_signals()
-os.kill(os.getpid(), signal.SIGTERM)
-time.sleep({seconds})
-os.kill(os.getpid(), signal.SIGTERM)
-if signal_of(): raise SystemExit(3)
-"""
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == status
+# ------------------------------------------------------------------------------------------------- again
 
 
 def test_a_finished_run_may_be_started_again(copy, succeed, finished):

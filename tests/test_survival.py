@@ -1,0 +1,159 @@
+"""Runs outlive what befalls them: kills, signals, full and vanished disks. docs/reliability.md has the table of faults."""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from small_run import REPOSITORY, SMALL, digests, metrics, read, wait_until
+
+from gtp_jax.checkpoint import Checkpoints
+
+# So long that something can befall it, and at most a moment without a checkpoint being written.
+LONG = (*SMALL, "--config.num_steps=3000", "--config.eval.interval=3000", "--config.checkpoint.interval=20")
+ENDLESS = (*LONG, "--config.num_steps=1000000")
+
+
+def latest(workdir) -> int | None:
+    """Of the checkpoints that are complete."""
+    with contextlib.closing(Checkpoints(workdir, read_only=True)) as checkpoints:
+        return checkpoints.latest_step
+
+
+def has_checkpoint(workdir):
+    return lambda: any(workdir.glob("checkpoints/[0-9]*[0-9]"))
+
+
+def refused(process, seconds: float = 60) -> str:
+    """The one line with which a run has to end."""
+    _, errors = process.communicate(timeout=seconds)
+    assert process.returncode == 2 and "Traceback" not in errors, errors
+    return errors.splitlines()[-1]
+
+
+# ------------------------------------------------------------------------------------------------- kills
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, succeed):
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    succeed("train", *LONG, f"--workdir={workdir}")
+    return workdir
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_cost_nothing(kills, undisturbed, start, succeed, tmp_path):
+    """Half of them within two seconds of training, when checkpoints are written nearly all the time, half at any time."""
+    moments, seen = random.Random(kills), -1
+    for number in range(kills):
+        process = start("train", *LONG, f"--workdir={tmp_path}")
+        if number % 2 == 0:
+            before = latest(tmp_path)
+            wait_until(process, lambda before=before: has_checkpoint(tmp_path)() and latest(tmp_path) != before)
+            time.sleep(moments.uniform(0, 2))
+        else:
+            time.sleep(moments.uniform(0, 10))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        now = latest(tmp_path)
+        assert now is not None and now >= seen
+        seen = now
+    succeed("train", *LONG, f"--workdir={tmp_path}")
+    assert digests(tmp_path) == digests(undisturbed) and metrics(tmp_path) == metrics(undisturbed)
+    assert not list(tmp_path.glob("checkpoints/*tmp*"))
+
+
+# ------------------------------------------------------------------------------------------------- signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_told_to_stop_saves_and_leaves_and_goes_on_as_if_nothing_had_happened(
+    number, start, succeed, finished, tmp_path
+):
+    process = start("train", *SMALL, f"--workdir={tmp_path}")
+    wait_until(process, (tmp_path / "checkpoints" / "100").exists)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 128 + number and f"stopped by {number.name}" in errors and "Traceback" not in errors
+    assert "resumed from update" in succeed("train", *SMALL, f"--workdir={tmp_path}")
+    assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
+
+
+@pytest.mark.parametrize("seconds, status", [(0, 3), (1.1, 128 + signal.SIGTERM)])
+def test_a_second_signal_ends_a_program_at_once_unless_it_is_the_first_by_another_way(seconds, status):
+    code = f"""
+import os, signal, time
+from experiments import cli
+signal_of = cli.note_signals()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep({seconds})
+os.kill(os.getpid(), signal.SIGTERM)
+if signal_of(): raise SystemExit(3)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == status
+
+
+# ------------------------------------------------------------------------------------------------- disks
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a disk of its own with room for about one checkpoint, and a way to make it larger."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    yield folder, lambda: subprocess.run(["mount", "-o", "remount,size=50m", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_last_checkpoint_good(small_disk, start, succeed, finished):
+    folder, enlarge = small_disk
+    assert "No space left on device" in refused(start("train", *SMALL, f"--workdir={folder / 'run'}"))
+    assert latest(folder / "run") in (100, 200)
+    enlarge()
+    succeed("train", *SMALL, f"--workdir={folder / 'run'}")
+    assert digests(folder / "run") == digests(finished)
+
+
+def test_a_working_directory_that_vanishes_ends_a_run_in_one_line(start, tmp_path):
+    process = start("train", *ENDLESS, f"--workdir={tmp_path / 'run'}")
+    wait_until(process, has_checkpoint(tmp_path / "run"))
+    os.rename(tmp_path / "run", tmp_path / "elsewhere")  # else the run might make new folders in what is being removed
+    shutil.rmtree(tmp_path / "elsewhere")
+    assert "has been removed" in (line := refused(process)) or "no checkpoint could be written" in line
+
+
+def test_a_working_directory_that_turns_read_only_ends_a_run_in_one_line_and_keeps_its_checkpoint(start, tmp_path):
+    if os.getuid() == 0:
+        pytest.skip("root may write anywhere")
+    process = start("train", *ENDLESS, f"--workdir={tmp_path}")
+    wait_until(process, has_checkpoint(tmp_path))
+    (tmp_path / "checkpoints").chmod(0o555)
+    assert "ermission denied" in refused(process) and latest(tmp_path) is not None
+
+
+# ------------------------------------------------------------------------------------------------- other faults
+
+
+def test_a_second_run_in_a_working_directory_is_refused_and_the_first_goes_on(start, tmp_path):
+    first = start("train", *ENDLESS, f"--workdir={tmp_path}")
+    wait_until(first, has_checkpoint(tmp_path))
+    assert "another run is using" in refused(start("train", *ENDLESS, f"--workdir={tmp_path}"))
+    assert first.poll() is None
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+
+
+def test_a_member_that_diverges_is_reported_and_the_others_are_as_without_it(succeed, finished, tmp_path):
+    wild = ("--config.num_seeds=1", "--config.agent.learning_rate=(0.001,1e30)")
+    output = succeed("train", *SMALL, *wild, f"--workdir={tmp_path}")
+    sound, failed = read(tmp_path / "results.json")["members"]
+    assert not sound["diverged"]
+    assert failed["diverged"] and failed["diverged_step"] < 600 and failed["diverged_quantity"] == "actor_loss"
+    assert sound["params_digest"] == digests(finished)[0] and "(diverged)" in output
