@@ -33,6 +33,7 @@ from experiments.workdir import refuse_other
 from gtp_jax import results
 from gtp_jax.agent_config import NUMBERS, AgentConfig
 from gtp_jax.errors import UserError
+from gtp_jax.trust import refuse_links
 
 GRID = flags.DEFINE_multi_string("grid", [], "FIELD=VALUE|VALUE|..., once for each field that is to have several.")
 SHARE = flags.DEFINE_string("share", "1/1", "I/N: every N-th run from the I-th on is this process's.")
@@ -147,11 +148,13 @@ def main(_: contextlib.ExitStack) -> None:
     runs = plan(GRID.value, passed_on(flags.FLAGS.read_flags_from_files(sys.argv[1:])))
     mine = share(runs, SHARE.value)
     workdirs = {run.name: root / run.name for run in runs}
-    for run in runs:
-        try:
+    try:
+        root.mkdir(parents=True, exist_ok=True)  # a share may be without a run that makes it
+        refuse_links(root)
+        for run in runs:
             refuse_other(workdirs[run.name], run.config)
-        except (OSError, ValueError) as error:
-            raise UserError(f"working directory {workdirs[run.name]} cannot be used: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"working directory {root} cannot be used: {error}; use another --workdir") from error
 
     # ---------------------------------------------------------------- training
     child, signals, failed = None, [], {}

@@ -92,6 +92,14 @@ def test_the_energy_distance_is_symmetric(seed):
     np.testing.assert_allclose(multigoal.energy_distance(x, y), multigoal.energy_distance(y, x), atol=1e-12)
 
 
+def test_a_resumed_run_has_the_data_that_it_began_with():
+    """It asks for them by the name that its checkpoint has."""
+    first = minari_source.resolve(TASK, "auto", num_transitions=100, seed=3)
+    again = minari_source.resolve(TASK, first.id, num_transitions=100, seed=3)
+    assert again.record() == first.record()
+    np.testing.assert_array_equal(again.transitions.action, first.transitions.action)
+
+
 def test_a_summary_has_the_measures_of_the_actions():
     actions = multigoal.draw(TASK, 500, 1)
     episodes = Episodes(np.ones(500), np.ones(500, bool), np.ones(500, int), actions)

@@ -237,6 +237,19 @@ def test_what_is_done_is_not_taken_for_other_numbers(ended, sweep, tmp_path):
     assert status == 2 and "holds a run with agents.bc.learning_rate = [0.001, 0.0001], not [0.001, 1e-05]" in errors
 
 
+def test_a_share_without_runs_ends_well(sweep, tmp_path):
+    """As the last of an array of more jobs than there are runs."""
+    status, output, errors = sweep(*TINY, *GRID, f"--workdir={tmp_path / 'new'}", "--share=4/4")
+    assert (status, errors) == (0, "") and "0 of 3 runs are done" in output
+    assert read(tmp_path / "new" / "sweep.json") == {"runs": {}, "members": []}
+
+
+def test_a_working_directory_that_cannot_be_made_is_refused(sweep, tmp_path):
+    (tmp_path / "file").touch()
+    status, _, errors = sweep(*TINY, f"--workdir={tmp_path / 'file' / 'sweep'}")
+    assert (status, len(errors.splitlines())) == (2, 1) and "sweep cannot be used" in errors
+
+
 # ------------------------------------------------------------------------------------------------- signals
 
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from gtp_jax import environments
 from gtp_jax.cores import available_cores
 from gtp_jax.data import controllers, planner
-from gtp_jax.tasks import Cell, MazeTask
+from gtp_jax.tasks import Cell, MazeTask, Task
 
 POSITION_NOISE = 0.125  # of a cell, uniform, on start and goal
 MAX_FALLEN_STEPS = 50  # an ant on its back stays there; AntMaze itself would go on
@@ -196,7 +196,7 @@ def _first_transitions(walks: Iterator[Episode], num_transitions: int) -> Iterat
 # ------------------------------------------------------------------------------------------------- the data set
 
 
-def dataset_id(task: MazeTask, num_transitions: int, seed: int) -> str:
+def dataset_id(task: Task, num_transitions: int, seed: int) -> str:
     """Minari's name for the data set, which fixes what is in it."""
     return f"gtp_jax/{task.name}-{num_transitions}-seed{seed}-v1"
 

@@ -168,14 +168,13 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say=pr
     Raises:
         UserError: the data cannot be had, or are damaged.
     """
+    stand_in = generate.dataset_id(task, num_transitions, seed)
     if isinstance(task, MultigoalTask):
-        if dataset not in ("auto", "generated"):
+        if dataset not in ("auto", "generated", stand_in):  # which a resumed run asks for
             raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
-        made = multigoal.transitions(task, num_transitions, seed)
-        return Dataset(f"gtp_jax/{task.name}-{num_transitions}-seed{seed}-v1", "generated", made)
+        return Dataset(stand_in, "generated", multigoal.transitions(task, num_transitions, seed))
     if dataset not in ("auto", "generated") and not _ID.fullmatch(dataset):
         raise UserError(f"dataset = {dataset!r} must be auto, generated or a Minari id such as {task.minari_id}")
-    stand_in = generate.dataset_id(task, num_transitions, seed)
     if dataset == "auto" and not _is_local(task.minari_id) and (problem := _hub_problem()):
         say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
         dataset = "generated"
