@@ -123,7 +123,7 @@ def run(main: Callable[..., None], *, argument: str | None = None) -> None:
     """
 
     def wrapped(arguments):
-        logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
+        logging.set_verbosity(logging.FATAL)  # Orbax reports every file, and what it raises too
         # When a restore fails, the other reads that it began complain too, one by one, from TensorStore's threads.
         sys.unraisablehook, threading.excepthook = _show_if_of_main_thread, _tell_in_a_line
         try:

@@ -184,7 +184,6 @@ def main(_: contextlib.ExitStack) -> None:
     # ---------------------------------------------------------------- the table
     done = {name: found for name, workdir in workdirs.items() if (found := results_of(workdir))}
     members = [{**member, "label": name} for name, found in done.items() for member in found.pop("members")]
-    root.mkdir(parents=True, exist_ok=True)
     results.write_json(root / "sweep.json", {"runs": done, "members": members})
     print(f"\n{results.table(members)}\n\n{len(done)} of {len(runs)} runs are done; members in {root / 'sweep.json'}")
     if failed:

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import math
 import pathlib
+import re
 from collections.abc import Iterator
 
 import jax
@@ -132,7 +133,8 @@ class Checkpoints:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0].split(" [")[0]
+    line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return re.split(r" \[(?!Errno)", line)[0]  # TensorStore goes on in brackets, for long
 
 
 def _by_path(tree) -> dict:

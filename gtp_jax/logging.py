@@ -1,12 +1,18 @@
 """metrics.jsonl and TensorBoard events of one run."""
 
+import contextlib
 import json
 import math
 import pathlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
+
+FLUSH_SECONDS = 60.0  # between the times when events are sure to be on the disk, which takes moments for each member
 
 
 class MetricsLogger:
@@ -21,9 +27,9 @@ class MetricsLogger:
 
     def __init__(self, workdir: pathlib.Path, names: Sequence[str], step: int, *, is_first: bool = True):
         self._file = _open(workdir / "metrics.jsonl", step) if is_first else None
-        self._boards = [
-            tensorboardX.SummaryWriter(str(workdir / "tensorboard" / name), purge_step=step + 1) for name in names
-        ]
+        # `SummaryWriter` would write from a thread for each member, which dies unheard of when the disk is full.
+        self._boards = [_board(workdir / "tensorboard" / name, step) for name in names]
+        self._next_flush = 0.0
 
     def write(self, step: int, held: Sequence[Mapping[str, float]], everyone: Sequence[Mapping[str, float]]) -> None:
         """Appends one line, {"step": ..., metric: [one value a member], ...}, and the events of one step.
@@ -40,13 +46,25 @@ class MetricsLogger:
             self._file.write(json.dumps({"step": step, **finite}) + "\n")
         for board, metrics in zip(self._boards, held, strict=True):
             for name, value in metrics.items():
-                board.add_scalar(name, value, step)
+                board.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+        if time.monotonic() > self._next_flush:
+            for board in self._boards:
+                board.flush()
+            self._next_flush = time.monotonic() + FLUSH_SECONDS
 
     def close(self) -> None:
-        if self._file:
-            self._file.close()
-        for board in self._boards:
-            board.close()
+        """Never raises: what cannot be written now could not be written before, which `write` has said."""
+        for file in filter(None, [self._file, *self._boards]):
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _board(folder: pathlib.Path, step: int) -> EventsWriter:
+    """A file of events, which take the place of all after a step."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = EventsWriter(str(folder / "events"))
+    writer.write_event(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
+    return writer
 
 
 def _open(path: pathlib.Path, step: int) -> TextIO:

@@ -14,6 +14,8 @@ from jax.experimental import multihost_utils
 
 from gtp_jax.errors import UserError
 
+SILENCE = 30  # seconds after which a process counts as gone
+
 
 def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
     """Makes this process one of several, before JAX has been used for anything.
@@ -28,7 +30,7 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         UserError: they did not find each other.
     """
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id)
+        jax.distributed.initialize(coordinator, num_processes, process_id, heartbeat_timeout_seconds=SILENCE)
     except (RuntimeError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise UserError(f"the processes of this run did not find each other: {problem}") from error

@@ -86,7 +86,7 @@ def test_evaluation_draws_the_paths_if_asked(copy, succeed):
 
 
 def test_programs_begin_in_silence(environment):
-    code = "import experiments.train as t; from gtp_jax import environments as e; e.make(t.tasks.get('antmaze/umaze'))"
+    code = "import experiments.train; from gtp_jax import environments as e, tasks; e.make(tasks.get('antmaze/umaze'))"
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60
     )

@@ -102,6 +102,7 @@ def test_one_process_goes_on_from_the_checkpoint_of_two(stopped, succeed, alone,
     assert digests(workdir) == digests(alone)
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_from_the_checkpoint_of_one(start, start_two, alone, tmp_path):
     process = start("train", *FOUR, f"--workdir={tmp_path}", **TWO_DEVICES)
     wait_until(process, (tmp_path / "checkpoints" / "300").exists)
