@@ -2,10 +2,15 @@
 
 import dataclasses
 import functools
+import os
+import subprocess
+import sys
 
 import jax
+import jax.export
 import numpy as np
 import pytest
+from small_run import REPOSITORY
 
 from gtp_jax import placement as placing
 from gtp_jax import population
@@ -62,8 +67,8 @@ def widest(members) -> tuple[int, int]:
     return tuple(map(max, zip(*(WIDTHS[member.task] for member in members))))
 
 
-def data_of(members, placement, poison=()) -> Data:
-    """Data in which the rows `poison` of the large maze are not numbers."""
+def columns_of(members, poison=()):
+    """Each member's task and discount, and the columns of each; NaN at the rows `poison` of the large maze."""
     blocks, returns = {}, {}
     for member in members:
         data = {name: values.copy() for name, values in task_data(member.task).items()}
@@ -72,8 +77,11 @@ def data_of(members, placement, poison=()) -> Data:
                 values[list(poison)] = np.nan
         blocks[member.task] = (data["obs"], data["action"], data["next_obs"])
         returns[member.task, member.discount] = (data["reward"], member.discount * data["discount"])
-    kinds = [(member.task, member.discount) for member in members]
-    return placing.place(placement, kinds, blocks, returns, widest(members))
+    return [(member.task, member.discount) for member in members], blocks, returns
+
+
+def data_of(members, placement, poison=()) -> Data:
+    return placing.place(placement, *columns_of(members, poison), widest(members))
 
 
 def settings_of(members) -> dict:
@@ -123,16 +131,54 @@ def test_a_member_trains_to_the_same_bits_in_a_pair_and_in_a_crowd_on_two_device
     assert_same_bits(row(trained(pair, 2)[0], 1), row(trained(members, 2)[0], ME))
 
 
-def test_the_program_on_two_devices_holds_no_collective():
-    members = crowd("cloning")
-    placement, settings = on_devices(len(members), 2), settings_of(members)
-    states, data = begin(members, placement), data_of(members, placement)
-    sums = no_metrics(members, placement)
-    lowered = population.trainer(mesh=placement.mesh, **settings).lower(states, sums, data, np.int32(1))
-    program = lowered.compile().as_text()
-    names = "all-reduce", "all-gather", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter"
-    assert "num_partitions=2" in program
-    assert [name for name in names if name in program] == []
+EIGHT = """
+import contextlib, pathlib, sys
+import jax
+import numpy as np
+from test_population import CONFIGS, Member, begin, data_of, no_metrics, on_devices, row, settings_of, train
+from gtp_jax import population
+from gtp_jax.checkpoint import Checkpoints
+
+members = tuple(Member(task, seed, CONFIGS["td"]) for task in ("maze/small", "maze/large") for seed in range(5))
+eight, one = on_devices(10, 8), on_devices(10, 1)
+arguments = begin(members, eight), no_metrics(members, eight), data_of(members, eight), np.int32(1)
+program = population.trainer(mesh=eight.mesh, **settings_of(members)).lower(*arguments).compile().as_text()
+assert len(jax.devices()) == 8 and "num_partitions=8" in program
+names = "all-reduce", "all-gather", "all-to-all", "collective-permute", "collective-broadcast", "reduce-scatter"
+assert not [name for name in names if name in program]
+
+spread, _, _ = train(members, 8)
+alone, _, _ = train(members)
+found, expected = eight.held_rows(spread), one.held_rows(alone)
+jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected)
+
+with contextlib.closing(Checkpoints(pathlib.Path(sys.argv[1]))) as checkpoints:
+    checkpoints.save(1, spread, {})
+    checkpoints.wait()
+    moved = one.put(checkpoints.restore(expected))
+jax.tree.map(np.testing.assert_array_equal, one.held_rows(moved), found)
+"""
+
+
+def test_on_eight_devices_there_is_no_collective_and_members_and_checkpoints_are_as_on_one(tmp_path):
+    """Ten members, so two of the devices hold repeats alone."""
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment["PYTHONPATH"] = f"{REPOSITORY}:{REPOSITORY / 'tests'}"
+    command = [sys.executable, "-c", EIGHT, tmp_path]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_training_lowers_for_cuda_and_tpu(name, monkeypatch):
+    """As it would there: with all members in each kernel."""
+    members = crowd(name)
+    placement = on_devices(len(members), 2)
+    arguments = begin(members, placement), no_metrics(members, placement), data_of(members, placement), np.int32(1)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    train = population.trainer.__wrapped__(mesh=placement.mesh, **settings_of(members))
+    lowered = jax.export.export(train, platforms=["cuda", "tpu"])(*arguments)
+    assert lowered.platforms == ("cuda", "tpu") and lowered.nr_devices == 2
 
 
 def test_a_member_draws_another_batch_at_each_update():

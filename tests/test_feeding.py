@@ -1,0 +1,77 @@
+"""Batches that the host draws and sends are those that a device would draw, and training ends with the same bits."""
+
+import contextlib
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+from test_population import (
+    NUM_UPDATES,
+    Member,
+    assert_same_bits,
+    begin,
+    columns_of,
+    crowd,
+    no_metrics,
+    on_devices,
+    row,
+    settings_of,
+    trained,
+    widest,
+)
+
+from gtp_jax import feeding, population
+
+
+def train_streamed(members, num_devices: int, calls=(NUM_UPDATES,)):
+    placement = on_devices(len(members), num_devices)
+    states, sums = begin(members, placement), no_metrics(members, placement)
+    update = population.trainer(mesh=placement.mesh, **settings_of(members))
+    streamed = feeding.Streamed(placement, *columns_of(members), widest(members), keys=states.key, batch_size=32)
+    with contextlib.closing(streamed) as feed:
+        step = 0
+        for num_updates in calls:
+            block, most = feed(step)
+            assert num_updates <= most
+            states, sums = update(states, sums, block, np.int32(num_updates))
+            step += num_updates
+    return states, sums
+
+
+@pytest.mark.parametrize("name, num_devices", [("cloning", 1), ("expectile", 1), ("td", 2)])
+def test_training_from_the_host_ends_with_the_same_bits(name, num_devices):
+    members = crowd(name)
+    expected = trained(members, num_devices)[:2]
+    assert_same_bits(row(train_streamed(members, num_devices), slice(None)), row(expected, slice(None)))
+
+
+def test_so_it_does_for_tasks_of_other_widths():
+    members = (*crowd("td")[:2], Member("plane", 0, crowd("td")[0].config))
+    assert_same_bits(row(train_streamed(members, 1), slice(None)), row(trained(members)[:2], slice(None)))
+
+
+def test_where_a_block_is_interrupted_makes_no_difference():
+    members = crowd("td")
+    assert_same_bits(row(train_streamed(members, 1, (3, 7)), slice(None)), row(trained(members)[:2], slice(None)))
+
+
+def test_one_block_follows_another(monkeypatch):
+    monkeypatch.setattr(feeding, "BLOCK", 4)
+    jax.clear_caches()  # the number of updates is part of what was compiled
+    members = crowd("td")
+    found = train_streamed(members, 1, (4, 4, 2))
+    jax.clear_caches()
+    assert_same_bits(row(found, slice(None)), row(trained(members)[:2], slice(None)))
+
+
+@pytest.mark.parametrize("data_bytes, fits", [(500, True), (501, False)])
+def test_data_fit_if_the_free_nine_tenths_hold_them_and_four_states(data_bytes, fits):
+    stats = {"bytes_limit": 1100, "bytes_in_use": 100}
+    device = SimpleNamespace(memory_stats=lambda: stats)
+    placement = SimpleNamespace(mesh=SimpleNamespace(devices=[device]))
+    assert feeding.fits(placement, data_bytes, 100) == fits
+
+
+def test_data_fit_on_a_device_that_does_not_tell():
+    assert feeding.fits(on_devices(1, 1), 10**15, 10**15)
