@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 
 import jax
@@ -136,6 +137,7 @@ def run(main: Callable[..., None], *, argument: str | None = None) -> None:
             sys.exit(128 + number)
         except UserError as error:
             sys.unraisablehook = lambda _: None  # the last of them when the program is over
+            warnings.simplefilter("ignore")  # and what was left undone by them
             fail(error)
 
     app.run(wrapped, flags_parser=functools.partial(_parse, argument=argument))

@@ -70,16 +70,15 @@ class Evaluator:
             return not (terminated or truncated)
 
         first_actions, time = None, 0
-        bar = tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0)
-        while running:
-            actions = np.nan_to_num(act(observations, time))  # of NaN MuJoCo would write a file of warnings
-            first_actions = actions if first_actions is None else first_actions
-            blocks = [running[i :: self._num_threads] for i in range(self._num_threads)]
-            alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
-            still = [index for block in alive for index in block]
-            bar.update(len(running) - len(still))
-            running, time = still, time + 1
-        bar.close()
+        with tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0) as bar:
+            while running:
+                actions = np.nan_to_num(act(observations, time))  # of NaN MuJoCo would write a file of warnings
+                first_actions = actions if first_actions is None else first_actions
+                blocks = [running[i :: self._num_threads] for i in range(self._num_threads)]
+                alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
+                still = [index for block in alive for index in block]
+                bar.update(len(running) - len(still))
+                running, time = still, time + 1
         return [Episodes(*member) for member in zip(returns, successes, lengths, first_actions)]
 
     def close(self) -> None:

@@ -119,7 +119,7 @@ def test_a_member_begins_with_the_same_bits_alone_and_in_a_crowd():
     assert_same_bits(row(alone, 0), row(together, ME))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["cloning", "td"])
 def test_a_member_trains_to_the_same_bits_alone_and_in_a_crowd(name):
     members = crowd(name)
     assert_same_bits(row(trained(members[ME : ME + 1])[0], 0), row(trained(members)[0], ME))
@@ -262,7 +262,7 @@ def test_other_seeds_and_numbers_compile_nothing_new(caplog):
 # ---------------------------------------------------------------- tasks of other widths
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", ["cloning", "td"])
 def test_a_narrow_task_beside_wide_ones_trains_as_on_its_own(name):
     narrow, wide = Member("plane", 0, CONFIGS[name]), Member("maze/small", 0, CONFIGS[name])
     beside, alone = trained((wide, narrow))[0], trained((narrow,))[0]

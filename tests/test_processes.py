@@ -8,7 +8,13 @@ import socket
 import pytest
 from small_run import SMALL, digests, metrics, read, wait_until
 
-FOUR = (*SMALL, "--config.num_seeds=4", "--config.num_steps=1200", "--config.eval.interval=600")
+FOUR = (
+    *SMALL,
+    "--config.num_seeds=4",
+    "--config.num_steps=1200",
+    "--config.eval.episodes=1",
+    "--config.eval.interval=600",
+)
 TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
@@ -49,7 +55,7 @@ def killed(tmp_path_factory, start_two):
     """The working directory of two processes, of which one was killed, and how the other ended."""
     workdir = tmp_path_factory.mktemp("killed")
     processes = start_two(workdir)
-    wait_until(processes[0], (workdir / "checkpoints" / "200").exists)
+    wait_until(processes[0], (workdir / "checkpoints" / "100").exists)
     os.killpg(processes[1].pid, signal.SIGKILL)
     return workdir, ended(processes, seconds=150)[0]
 

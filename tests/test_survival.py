@@ -14,9 +14,8 @@ from small_run import REPOSITORY, SMALL, digests, metrics, read, wait_until
 
 from gtp_jax.checkpoint import Checkpoints
 
-# So long that something can befall it, and at most a moment without a checkpoint being written.
-LONG = (*SMALL, "--config.num_steps=1000", "--config.eval.interval=1000", "--config.checkpoint.interval=20")
-ENDLESS = (*LONG, "--config.num_steps=1000000")
+OFTEN = (*SMALL, "--config.checkpoint.interval=20")  # hardly a moment without a checkpoint being written
+ENDLESS = (*OFTEN, "--config.num_steps=1000000", "--config.eval.interval=1000000")
 
 
 def latest(workdir) -> int | None:
@@ -39,23 +38,16 @@ def refused(process, seconds: float = 60) -> str:
 # ------------------------------------------------------------------------------------------------- kills
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, succeed):
-    workdir = tmp_path_factory.mktemp("undisturbed")
-    succeed("train", *LONG, f"--workdir={workdir}")
-    return workdir
-
-
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_cost_nothing(kills, undisturbed, start, succeed, tmp_path):
-    """Half of them within two seconds of a checkpoint, when the next ones are being written, half at any time."""
+def test_kills_at_random_moments_cost_nothing(kills, finished, start, succeed, tmp_path):
+    """Half of them within a second of a checkpoint, when the next ones are being written, half at any time."""
     moments, seen = random.Random(kills), -1
     for number in range(kills):
-        process = start("train", *LONG, f"--workdir={tmp_path}")
+        process = start("train", *OFTEN, f"--workdir={tmp_path}")
         if number % 2 == 0:
             before = latest(tmp_path)
             wait_until(process, lambda before=before: has_checkpoint(tmp_path)() and latest(tmp_path) != before)
-            time.sleep(moments.uniform(0, 2))
+            time.sleep(moments.uniform(0, 1))
         else:
             time.sleep(moments.uniform(0, 10))
         os.killpg(process.pid, signal.SIGKILL)
@@ -63,8 +55,8 @@ def test_kills_at_random_moments_cost_nothing(kills, undisturbed, start, succeed
         now = latest(tmp_path)
         assert now is not None and now >= seen
         seen = now
-    succeed("train", *LONG, f"--workdir={tmp_path}")
-    assert digests(tmp_path) == digests(undisturbed) and metrics(tmp_path) == metrics(undisturbed)
+    succeed("train", *OFTEN, f"--workdir={tmp_path}")
+    assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
     assert not list(tmp_path.glob("checkpoints/*tmp*"))
 
 
