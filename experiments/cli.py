@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable
 
 import jax
@@ -115,6 +114,15 @@ def _tell_in_a_line(error) -> None:
     print(f"\nin the background: {problem}", file=sys.stderr)
 
 
+def _leave_at_once(status: int) -> None:
+    """Without waiting for threads: those of Orbax may wait minutes for others that have failed."""
+    if jax.distributed.is_initialized() and jax.process_index() == 0:
+        time.sleep(1)  # the other processes end with this one, perhaps before they have said why
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def run(main: Callable[..., None], *, argument: str | None = None) -> None:
     """Parses the flags and runs a program, turning `UserError` into one line and status 2.
 
@@ -136,8 +144,9 @@ def run(main: Callable[..., None], *, argument: str | None = None) -> None:
             print(f"\nstopped by {name}; the same command with the same --workdir goes on", file=sys.stderr)
             sys.exit(128 + number)
         except UserError as error:
-            sys.unraisablehook = lambda _: None  # the last of them when the program is over
-            warnings.simplefilter("ignore")  # and what was left undone by them
-            fail(error)
+            try:
+                fail(error)
+            finally:
+                _leave_at_once(2)
 
     app.run(wrapped, flags_parser=functools.partial(_parse, argument=argument))
