@@ -24,8 +24,13 @@ def latest(workdir) -> int | None:
         return checkpoints.latest_step
 
 
+def newest(workdir) -> int:
+    """The same by the names of the folders, and -1 if there is none."""
+    return max((int(path.name) for path in workdir.glob("checkpoints/[0-9]*[0-9]")), default=-1)
+
+
 def has_checkpoint(workdir):
-    return lambda: any(workdir.glob("checkpoints/[0-9]*[0-9]"))
+    return lambda: newest(workdir) >= 0
 
 
 def refused(process, seconds: float = 60) -> str:
@@ -39,25 +44,27 @@ def refused(process, seconds: float = 60) -> str:
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_cost_nothing(kills, finished, start, succeed, tmp_path):
+def test_kills_at_random_moments_cost_nothing(kills, start, succeed, tmp_path):
     """Half of them within a second of a checkpoint, when the next ones are being written, half at any time."""
+    enough = (f"--config.num_steps={400 * kills}", f"--config.eval.interval={400 * kills}")
+    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
     moments, seen = random.Random(kills), -1
     for number in range(kills):
-        process = start("train", *OFTEN, f"--workdir={tmp_path}")
+        process = start("train", *OFTEN, *enough, f"--workdir={killed}")
         if number % 2 == 0:
-            before = latest(tmp_path)
-            wait_until(process, lambda before=before: has_checkpoint(tmp_path)() and latest(tmp_path) != before)
+            wait_until(process, lambda seen=seen: newest(killed) > seen)
             time.sleep(moments.uniform(0, 1))
         else:
             time.sleep(moments.uniform(0, 10))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        now = latest(tmp_path)
-        assert now is not None and now >= seen
+        assert (now := latest(killed)) is not None and now >= seen
         seen = now
-    succeed("train", *OFTEN, f"--workdir={tmp_path}")
-    assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
-    assert not list(tmp_path.glob("checkpoints/*tmp*"))
+    assert seen < 400 * kills  # else the last kills met nothing
+    succeed("train", *OFTEN, *enough, f"--workdir={killed}")
+    succeed("train", *SMALL, *enough, f"--workdir={undisturbed}")
+    assert digests(killed) == digests(undisturbed) and metrics(killed) == metrics(undisturbed)
+    assert not list(killed.glob("checkpoints/*tmp*"))
 
 
 # ------------------------------------------------------------------------------------------------- signals
