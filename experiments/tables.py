@@ -3,13 +3,14 @@
     python -m experiments.tables
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
-with the table, command, date and hardware of those files, which are results.json as `experiments.train` wrote them.
+with the table, command, date and hardware of those files, which `experiments.train` or `experiments.benchmark` wrote.
 """
 
 import json
 import pathlib
 import re
 
+from experiments import benchmark
 from gtp_jax import results
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -19,6 +20,10 @@ _PLACE = re.compile(r"(<!-- table: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 def section(paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
+    if "populations" in runs[0]:
+        (run,) = runs
+        table = benchmark.populations_table(run["populations"])
+        return f"{table}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if len(runs) == 1:
         lines = [results.table(runs[0]["members"], runs[0]["timing"]), ""]
     else:
