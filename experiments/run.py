@@ -124,7 +124,7 @@ class Run:
             datasets = load_datasets(config, held_tasks, self._progress["datasets"])
         mine = {name: dataset.record() for name, dataset in datasets.items()}
         for records in processes.gather(mine):
-            self._progress["datasets"] |= records
+            self._progress["datasets"] = records | self._progress["datasets"]  # as they were at the beginning
         statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
         self.timing["dataset_s"] += time.perf_counter() - clock
 
