@@ -139,7 +139,7 @@ from test_population import CONFIGS, Member, begin, data_of, no_metrics, on_devi
 from gtp_jax import population
 from gtp_jax.checkpoint import Checkpoints
 
-members = tuple(Member(task, seed, CONFIGS["td"]) for task in ("maze/small", "maze/large") for seed in range(5))
+members = tuple(Member(task, seed, CONFIGS["expectile"]) for task in ("maze/small", "maze/large") for seed in range(5))
 eight, one = on_devices(10, 8), on_devices(10, 1)
 arguments = begin(members, eight), no_metrics(members, eight), data_of(members, eight), np.int32(1)
 program = population.trainer(mesh=eight.mesh, **settings_of(members)).lower(*arguments).compile().as_text()
@@ -262,7 +262,7 @@ def test_other_seeds_and_numbers_compile_nothing_new(caplog):
 # ---------------------------------------------------------------- tasks of other widths
 
 
-@pytest.mark.parametrize("name", ["cloning", "td"])
+@pytest.mark.parametrize("name", ["cloning", pytest.param("td", marks=pytest.mark.slow)])
 def test_a_narrow_task_beside_wide_ones_trains_as_on_its_own(name):
     narrow, wide = Member("plane", 0, CONFIGS[name]), Member("maze/small", 0, CONFIGS[name])
     beside, alone = trained((wide, narrow))[0], trained((narrow,))[0]

@@ -102,6 +102,7 @@ def test_each_process_writes_the_events_of_its_own_members(completed):
     assert all(any((completed / f"tensorboard/pointmaze/umaze-seed{seed}").iterdir()) for seed in range(4))
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_from_the_checkpoint_of_two(stopped, succeed, alone, tmp_path):
     workdir = shutil.copytree(stopped[0], tmp_path / "run")
     assert "resumed from update" in succeed("train", *FOUR, f"--workdir={workdir}", **TWO_DEVICES)
@@ -124,6 +125,7 @@ def test_a_mistake_is_one_line_in_each_process(start_two, tmp_path):
         assert status == 2 and "metrics.jsonl is a link" in errors.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_more_processes_than_members_are_refused(start_two, tmp_path):
     for status, errors in ended(start_two(tmp_path, "--config.num_seeds=1")):
         assert status == 2 and "1 members leave nothing for some of 2 processes to do" in errors.splitlines()[-1]

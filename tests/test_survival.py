@@ -43,7 +43,7 @@ def refused(process, seconds: float = 60) -> str:
 # ------------------------------------------------------------------------------------------------- kills
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_kills_at_random_moments_cost_nothing(kills, start, succeed, tmp_path):
     """Half of them within a second of a checkpoint, when the next ones are being written, half at any time."""
     enough = (f"--config.num_steps={400 * kills}", f"--config.eval.interval={400 * kills}")
