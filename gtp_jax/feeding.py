@@ -43,9 +43,6 @@ class Resident:
         """What updates from `step` on learn from, and how many may; None: any number."""
         return self._data, None
 
-    def close(self) -> None:
-        pass
-
 
 class Streamed:
     """Data on the host; while the devices work on one block of batches, a thread draws and sends the next.
