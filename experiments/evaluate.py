@@ -118,7 +118,7 @@ def main(stack: contextlib.ExitStack) -> None:
     members = programs[0].members  # all programs have the same tasks and seeds
     widths = {name: tasks.get(name).widths for name in config.tasks}
     like = {p.label: population.abstract(p, widths, batch_size=1, num_steps=config.num_steps) for p in programs}
-    restored, progress = checkpoints.restore(like), checkpoints.progress()
+    restored, progress = checkpoints.restore_members(like), checkpoints.progress()
     minari_source.check_records(progress, config.tasks)
     states = {label: placement.put(restored[label][0]) for label, placement in placements.items()}
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)

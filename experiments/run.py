@@ -4,20 +4,19 @@ Each process holds some of the members; what is written once, process 0 writes.
 """
 
 import contextlib
-import functools
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import cli
+from experiments import cli, datasets, feeds
 from experiments.workdir import Workdir
-from gtp_jax import checkpoint, feeding, population, processes, results, tasks
+from gtp_jax import checkpoint, population, processes, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
 from gtp_jax.agent_config import NUMBERS
-from gtp_jax.data import minari_source, transitions
+from gtp_jax.data import minari_source
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.logging import MetricsLogger
@@ -31,24 +30,6 @@ def member_names(program, members, with_label: bool) -> list[str]:
         "-".join([f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in swept)])
         for m in members
     ]
-
-
-def load_datasets(config, names, known: dict[str, dict]) -> dict[str, minari_source.Dataset]:
-    """The data of some of the tasks; a resumed run takes the data sets that it began with."""
-    datasets = {}
-    for name in names:
-        asked = known[name]["id"] if name in known else config.dataset
-        generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
-        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
-        record = datasets[name].record()
-        if name in known and record["num_transitions"] != known[name]["num_transitions"]:
-            raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
-        rewards = int(datasets[name].transitions.reward.sum())
-        print(
-            f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
-            f"{rewards} of them rewarded" + (": a critic has nothing to learn" if not rewards else "")
-        )
-    return datasets
 
 
 class Run:
@@ -65,29 +46,28 @@ class Run:
         self._programs = gtp_config.programs(config)
         self._placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(self._programs)}
         self._held = {p.label: self._placements[p.label].held_of(p.members) for p in self._programs}
-        with processes.together():
-            if not all(self._held.values()):
-                raise UserError(
-                    f"{len(self._programs[0].members)} members leave nothing for some of {jax.process_count()} "
-                    "processes to do; start fewer of them"
-                )
         self._announce()
-        self._checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir.path)))
-        self.step = self._checkpoints.latest_step or 0
+        with processes.together():
+            self._checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir.path)))
+        steps = processes.gather(self._checkpoints.latest_step)
+        if len(set(steps)) > 1:
+            raise UserError(f"the processes see different checkpoints in {workdir.path} ({steps}); try again")
+        self.step = steps[0] or 0
         seconds = dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0)
         self._progress = {"timing": seconds, "datasets": {}}
-        if self._checkpoints.latest_step is not None:
-            self._progress = self._checkpoints.progress()
-            minari_source.check_records(self._progress, config.tasks)
+        if steps[0] is not None:
+            with processes.together():
+                self._progress = self._checkpoints.progress()
+                minari_source.check_records(self._progress, config.tasks)
         self.timing = self._progress["timing"]
         self.timing.setdefault("updates_per_s", {})  # a run of an earlier version has none
         self._before, self._alone = self.timing["total_s"], dict.fromkeys(self._placements, 0.0)
         self._first = self.step
 
-        self._states, self._sums, self._feeds = {}, {}, {}
-        self._load(stack)
+        self._states, self._sums = {}, {}
+        self._begin()
         names = [n for p in self._programs for n in member_names(p, self._held[p.label], len(self._programs) > 1)]
-        with workdir.writing():
+        with processes.together(), workdir.writing():
             logger = MetricsLogger(workdir.path, names, self.step, is_first=processes.is_first())
         self._logger = stack.enter_context(contextlib.closing(logger))
         self._actors = {
@@ -116,23 +96,24 @@ class Run:
             critic = f"{p.structure.critic} critic" if p.structure.uses_critic else "behaviour cloning, no critic"
             print(f"{p.label}: {len(p.members)} members ({size}), {config.num_steps} updates each, {critic}")
 
-    def _load(self, stack) -> None:
+    def _begin(self) -> None:
         """Data, states and sums."""
         config, clock = self._config, time.perf_counter()
-        held_tasks = dict.fromkeys(member.task for held in self._held.values() for member in held)
+        learnt = dict.fromkeys(member.task for held in self._held.values() for member in held)
+        if self.step == config.num_steps:
+            learnt = {}  # what is left to do is to evaluate
         with processes.together():
-            datasets = load_datasets(config, held_tasks, self._progress["datasets"])
-        mine = {name: dataset.record() for name, dataset in datasets.items()}
-        for records in processes.gather(mine):
+            self._data = datasets.load(config, learnt, self._progress["datasets"])
+        for records in processes.gather({name: dataset.record() for name, dataset in self._data.items()}):
             self._progress["datasets"] = records | self._progress["datasets"]  # as they were at the beginning
-        statistics = {name: transitions.observation_statistics(d.transitions.obs) for name, d in datasets.items()}
+        statistics = {name: datasets.statistics(dataset) for name, dataset in self._data.items()}
         self.timing["dataset_s"] += time.perf_counter() - clock
 
         widths = {name: tasks.get(name).widths for name in config.tasks}
         settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
         like = {p.label: population.abstract(p, widths, **settings) for p in self._programs}
         with processes.together():
-            restored = self._checkpoints.restore(like) if self._checkpoints.latest_step is not None else None
+            restored = self._checkpoints.restore_members(like) if self._checkpoints.latest_step is not None else None
         for p in self._programs:
             placement = self._placements[p.label]
             if restored is None:
@@ -140,39 +121,10 @@ class Run:
                 zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like[p.label][1])
                 self._states[p.label], self._sums[p.label] = state, placement.put(zeros)
             else:
-                self._states[p.label], self._sums[p.label] = placement.put(restored[p.label])
+                self._states[p.label], self._sums[p.label] = placement.put(restored.pop(p.label))
+        self._progress["slots"] = {label: placement.slots for label, placement in self._placements.items()}
         if restored is not None:
             print(f"resumed from update {self.step}")
-
-        self._feed(stack, datasets, statistics, tuple(map(max, zip(*widths.values()))))
-
-    def _feed(self, stack, datasets, statistics, widths: tuple[int, int]) -> None:
-        """Puts the data on the devices, or prepares to send batches of them."""
-        residency, clock = self._config.residency, time.perf_counter()
-        lengths = {name: len(dataset.transitions.reward) for name, dataset in datasets.items()}
-        arrange = functools.partial(_arrange, datasets, statistics)
-        # Programs that look ahead alike share one copy.
-        placed = functools.cache(
-            lambda placement, kinds, ahead: placing.place(placement, kinds, *arrange(placement, kinds, ahead), widths)
-        )
-        for p in self._programs:
-            placement, state = self._placements[p.label], self._states[p.label]
-            kinds = tuple((member.task, member.discount) for member in p.members)
-            ahead = p.structure.num_step_returns if p.structure.uses_critic else 1
-            data_bytes = placing.data_bytes(placement, kinds, lengths, widths)
-            state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(state)) // placement.mesh.size
-            fits = feeding.fits(placement, data_bytes, state_bytes)
-            if residency == "device" or (residency == "auto" and fits):
-                self._feeds[p.label] = feeding.Resident(placed(placement, kinds, ahead))
-            else:
-                print(f"{p.label}: data of {data_bytes / 1e9:.2f} GB a device stay on the host, which sends batches")
-                columns = arrange(placement, kinds, ahead)
-                feed = feeding.Streamed(
-                    placement, kinds, *columns, widths, keys=state.key, batch_size=self._config.batch_size
-                )
-                self._feeds[p.label] = stack.enter_context(contextlib.closing(feed))
-        jax.block_until_ready(self._states)
-        self.timing["dataset_s"] += time.perf_counter() - clock
 
     # ---------------------------------------------------------------- stopping and saving
 
@@ -219,47 +171,48 @@ class Run:
 
     # ---------------------------------------------------------------- training
 
-    def train(self, bar) -> None:
+    def train(self, bar, stack: contextlib.ExitStack) -> None:
         """All updates that are left, with evaluations, logs and checkpoints on the way."""
         config = self._config
-        trainers = self._compile() if self.step < config.num_steps else {}
+        if self.step < config.num_steps:
+            self._prepare(stack)
         self._signal = cli.note_signals()
         intervals = (config.log.interval, config.eval.interval, config.checkpoint.interval)
         per_second = 10.0
+        if self._is_due_to_evaluate() and self._progress.get("evaluated") != self.step:  # a signal has broken it off
+            self._log_scores(bar)
         while self.step < config.num_steps:
             per_second, clock = self._agree(per_second), time.perf_counter()
             due = min(self.step - self.step % interval + interval for interval in intervals)
             # A signal is to be heard within a second or so, and no length of call costs another program.
             num_updates = min(due - self.step, config.num_steps - self.step, max(1, round(per_second)))
-            num_updates = self._advance(trainers, num_updates)
+            num_updates = self._advance(num_updates)
             self.timing["train_s"] += time.perf_counter() - clock
             per_second = num_updates / (time.perf_counter() - clock)
             bar.update(num_updates)
             if self.step % config.log.interval == 0 or self.step == config.num_steps:
                 self._log()
-            if self.step % config.eval.interval == 0 and self.step < config.num_steps:
+            if self._is_due_to_evaluate():
                 self._log_scores(bar)
             if self.step % config.checkpoint.interval == 0 or self.step == config.num_steps:
                 self.save()
 
-    def _compile(self) -> dict:
-        clock, trainers = time.perf_counter(), {}
-        for p in self._programs:
-            label, config = p.label, self._config
-            settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
-            train = population.trainer(structure=p.structure, mesh=self._placements[label].mesh, **settings)
-            data, _ = self._feeds[label](self.step)
-            trainers[label] = train.lower(self._states[label], self._sums[label], data, np.int32(0)).compile()
-        self.timing["compile_s"] += time.perf_counter() - clock
-        return trainers
+    def _is_due_to_evaluate(self) -> bool:
+        return 0 < self.step < self._config.num_steps and self.step % self._config.eval.interval == 0
 
-    def _advance(self, trainers: dict, num_updates: int) -> int:
+    def _prepare(self, stack: contextlib.ExitStack) -> None:
+        carries = {label: (self._states[label], self._sums[label]) for label in self._states}
+        arguments = self._config, self._programs, self._placements, carries, self._data
+        self._trainers, self._feeds = feeds.prepare(*arguments, self.step, self.timing, stack)
+        del self._data  # by now it is where it is needed
+
+    def _advance(self, num_updates: int) -> int:
         """Up to so many updates; how many it was."""
-        feeds = {label: feed(self.step) for label, feed in self._feeds.items()}
-        num_updates = min([num_updates, *(most for _, most in feeds.values() if most)])
+        fed = {label: feed(self.step) for label, feed in self._feeds.items()}
+        num_updates = min([num_updates, *(most for _, most in fed.values() if most)])
         timed = self.timing["updates_per_s"]
-        for label, train in trainers.items():  # all begin before the first is waited for
-            clock, (data, _) = time.perf_counter(), feeds[label]
+        for label, train in self._trainers.items():  # all begin before the first is waited for
+            clock, (data, _) = time.perf_counter(), fed[label]
             state, sums = train(self._states[label], self._sums[label], data, np.int32(num_updates))
             self._states[label], self._sums[label] = state, sums
             if label not in timed:  # alone, for its first updates
@@ -289,6 +242,7 @@ class Run:
         k = max(self._config.eval.sampling_steps)
         scores = self.evaluate(k)
         self._write({n: [{f"success_rate_K{k}": row["success_rate"]} for row in rows] for n, rows in scores.items()})
+        self._progress["evaluated"] = self.step
         for label, rows in scores.items():
             rates = " ".join(f"{row['success_rate']:.2f}" for row in rows)
             bar.write(f"update {self.step}: success rate of {label}'s members at K={k}: {rates}")
@@ -333,14 +287,3 @@ class Run:
                     self._workdir.path / "results.json", {**content, "timing": timing, "members": entries}
                 )
         return entries, timing
-
-
-def _arrange(datasets, statistics, placement, kinds, num_step_returns: int):
-    """What `placement.place` takes of this process's members: normalised columns of each task, returns of each kind."""
-    blocks, returns = {}, {}
-    for task, discount in dict.fromkeys(kinds[slot] for slot in placement.local_slots):
-        mean, std = statistics[task]
-        t = transitions.n_step(datasets[task].transitions, num_step_returns, discount)
-        returns[task, discount] = (t.reward, t.discount)
-        blocks[task] = ((t.obs - mean) / std, t.action, (t.next_obs - mean) / std)
-    return blocks, returns

@@ -29,18 +29,19 @@ PROCESS_ID = flags.DEFINE_integer("process_id", None, "Which of them this is, fr
 
 
 def main(stack: contextlib.ExitStack) -> None:
-    config = cli.validated(CONFIG.value)
     given = [flag.value is not None for flag in (COORDINATOR, NUM_PROCESSES, PROCESS_ID)]
     if any(given) and not all(given):
         raise UserError("--coordinator, --num_processes and --process_id go together")
     if DISTRIBUTED.value or all(given):
         processes.join(COORDINATOR.value, NUM_PROCESSES.value, PROCESS_ID.value)
+    with processes.together():
+        config = cli.validated(CONFIG.value)
 
     workdir = stack.enter_context(contextlib.closing(Workdir(WORKDIR.value, config)))
     run = Run(config, workdir, stack)
     stack.push(run.save_if_stopped)
     with tqdm(total=config.num_steps, initial=run.step, desc="training", unit="update", smoothing=0.05) as bar:
-        run.train(bar)
+        run.train(bar, stack)
     entries, timing = run.finish()
     if processes.is_first():
         print(f"\n{results.table(entries, timing)}\n")

@@ -28,6 +28,8 @@ class Workdir:
     def __init__(self, path: str | None, config):
         name = f"{config.tasks[0].replace('/', '-')}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
         path = processes.gather(path or f"runs/{name}")[0]
+        if any(other != _content(config) for other in processes.gather(_content(config))):
+            raise UserError("the processes of this run were given different configs; give all of them the same")
         self.path = pathlib.Path(path).expanduser().absolute()
         self._lock = None
         with processes.together():

@@ -5,7 +5,8 @@ import copy
 import math
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,26 +84,56 @@ class Checkpoints:
         Raises:
             UserError: it is damaged.
         """
-        return self._restore(progress=ocp.args.JsonRestore())
+        with self._reading():
+            args = ocp.args.Composite(progress=ocp.args.JsonRestore())
+            return self._manager.restore(self.latest_step, args=args)["progress"]
 
     def restore(self, like):
         """The state of the latest checkpoint in NumPy.
 
         Args:
-            like: arrays or `jax.ShapeDtypeStruct`s laid out like it; it may have more rows, members, than they.
+            like: arrays or `jax.ShapeDtypeStruct`s laid out like it.
 
         Raises:
             UserError: it is damaged, of other arrays, or far larger than its files.
         """
         # Orbax takes NumPy for a wish to have NumPy back, wherever the arrays were; these take no memory.
         numpy_like = jax.tree.map(lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape), like)
-        return self._restore(lambda: self._check(like), state=ocp.args.StandardRestore(numpy_like))
+        with self._reading():
+            self._check(like)
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(numpy_like))
+            return self._manager.restore(self.latest_step, args=args)["state"]
 
-    def _restore(self, check=lambda: None, **item):
-        (name,) = item
+    def restore_members(self, like: Mapping[str, Any]) -> dict[str, Any]:
+        """The states of each program in NumPy, with a row for each member, from a checkpoint with a row for each slot.
+
+        Its progress says in `slots` which member each row of a program is.
+
+        Args:
+            like: as of `restore`, with a row for each member.
+
+        Raises:
+            UserError: as `restore`.
+        """
+        progress = self.progress()
+        with self._reading():
+            slots = {label: progress["slots"][label] for label in like}
+            rows = {label: _first_rows(slots[label], len(jax.tree.leaves(like[label])[0])) for label in like}
+
+        def with_slots(label):
+            shape = len(slots[label])
+            return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((shape, *leaf.shape[1:]), leaf.dtype), like[label])
+
+        def with_members(states, chosen):
+            return jax.tree.map(lambda leaf: leaf[chosen], states)
+
+        saved = self.restore({label: with_slots(label) for label in like})
+        return {label: with_members(saved.pop(label), rows[label]) for label in like}
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
         try:
-            check()
-            return self._manager.restore(self.latest_step, args=ocp.args.Composite(**item))[name]
+            yield
         except Exception as error:  # on damaged files Orbax raises nearly everything there is
             folder = self._manager.directory / str(self.latest_step)
             problem = _first_line(error)
@@ -115,7 +146,7 @@ class Checkpoints:
         saved = _by_path(self._manager.item_metadata(self.latest_step)["state"].tree)
         for path, leaf in _by_path(like).items():
             shape = saved[path].shape if path in saved else None
-            if shape is None or shape[1:] != leaf.shape[1:] or shape[:1] < leaf.shape[:1]:
+            if shape != leaf.shape:
                 raise ValueError(f"{path} has shape {shape}, not {leaf.shape}")
         arrays = saved.values()
         if any(piece > max(1, size) for a in arrays for piece, size in zip(a.storage.chunk_shape, a.shape)):
@@ -130,6 +161,13 @@ class Checkpoints:
         """Waits for what is being written; raises as `wait` does."""
         with self._writing():
             self._manager.close()
+
+
+def _first_rows(slots: Sequence[int], num_members: int) -> np.ndarray:
+    first = {}
+    for row, member in enumerate(slots):
+        first.setdefault(member, row)
+    return np.array([first[member] for member in range(num_members)])
 
 
 def _first_line(error: Exception) -> str:

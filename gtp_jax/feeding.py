@@ -1,5 +1,9 @@
 """Where a population's batches come from: data that lie on the devices, or, where they are too large for that, on the
-host, which draws with the same keys and sends a block of batches ahead. Training is the same, bit for bit."""
+host, which draws with the same keys and sends a block of batches ahead. Training is the same, bit for bit.
+
+A device has room if the compiled program and the copy that a checkpoint is written from fit beside the data. Of blocks
+it holds two, at most `BLOCK_BYTES` each.
+"""
 
 import concurrent.futures
 import functools
@@ -10,16 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gtp_jax.errors import UserError
 from gtp_jax.placement import Data, Placement, draw
 from gtp_jax.population import update_keys
 
-BLOCK = 64  # updates whose batches are sent at once
+BLOCK_BYTES = 2**27  # of the batches that a device is sent at once,
+LONGEST_BLOCK = 64  # which are of so many updates if they are small
 
 
 class Block(NamedTuple):
-    """The batches of `BLOCK` updates of each slot; in the place of `placement.Data`."""
+    """The batches of L updates of each slot; in the place of `placement.Data`."""
 
-    columns: tuple[jax.Array, ...]  # (slots, BLOCK, B, ...) each: those of `agent.Batch`
+    columns: tuple[jax.Array, ...]  # (slots, L, B, ...) each: those of `agent.Batch`
     start: jax.Array  # (slots,) int32: which of them comes first
 
     @property
@@ -50,6 +56,9 @@ class Streamed:
     Args:
         keys: (slots, 2) uint32, root keys of this process's slots.
         The others are those of `placement.place`.
+
+    Raises:
+        UserError: JAX was told to leave out the CPU.
     """
 
     def __init__(
@@ -63,6 +72,10 @@ class Streamed:
         keys: np.ndarray,
         batch_size: int,
     ):
+        try:
+            self._cpu = jax.local_devices(backend="cpu")[0]
+        except RuntimeError as error:
+            raise UserError("batches are drawn by the CPU; add it to JAX_PLATFORMS, as in cuda,cpu") from error
         obs_dim, action_dim = widths
         local = [kinds[slot] for slot in placement.local_slots]
         obs, action, next_obs = zip(*(blocks[task] for task, _ in local))
@@ -71,21 +84,24 @@ class Streamed:
         self._sources = (obs, action, reward, next_obs, discount)  # of each slot
         self._widths = ((obs_dim,), (action_dim,), (), (obs_dim,), ())
         self._sizes = np.array([len(each) for each in obs], np.int32)
+        update_bytes = 4 * placement.per_device * batch_size * (2 * obs_dim + action_dim + 2)
+        self._length = min(LONGEST_BLOCK, max(1, BLOCK_BYTES // update_bytes))
         self._thread = concurrent.futures.ThreadPoolExecutor(1)
         self._ahead: dict[int, concurrent.futures.Future] = {}
 
     def __call__(self, step: int) -> tuple[Block, int]:
         """What updates from `step` on learn from, and how many may."""
-        number, start = divmod(step, BLOCK)
+        number, start = divmod(step, self._length)
         self._ahead = {
             n: self._ahead[n] if n in self._ahead else self._thread.submit(self._draw, n) for n in (number, number + 1)
         }
         starts = jax.device_put(np.full(len(self._sizes), start, np.int32), self._sharding)
-        return Block(self._ahead[number].result(), starts), BLOCK - start
+        return Block(self._ahead[number].result(), starts), self._length - start
 
     def _draw(self, number: int) -> tuple[jax.Array, ...]:
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            index = np.asarray(_indices(self._keys, self._sizes, number * BLOCK, batch_size=self._batch_size))
+        shape = {"length": self._length, "batch_size": self._batch_size}
+        with jax.default_device(self._cpu):
+            index = np.asarray(_indices(self._keys, self._sizes, number * self._length, **shape))
         columns = []
         for sources, width in zip(self._sources, self._widths):
             column = np.zeros((*index.shape, *width), np.float32)
@@ -98,24 +114,18 @@ class Streamed:
         self._thread.shutdown(cancel_futures=True)
 
 
-@functools.partial(jax.jit, static_argnames="batch_size")
-def _indices(keys, sizes, step, *, batch_size: int):
-    """(slots, BLOCK, B): which transitions each slot's updates from `step` on learn from."""
+@functools.partial(jax.jit, static_argnames=("length", "batch_size"))
+def _indices(keys, sizes, step, *, length: int, batch_size: int):
+    """(slots, length, B): which transitions each slot's updates from `step` on learn from."""
 
     def of_update(key, size, step):
         return draw(update_keys(key, step)[0], batch_size, size)
 
     of_slot = jax.vmap(of_update, in_axes=(None, None, 0))
-    return jax.vmap(of_slot, in_axes=(0, 0, None))(keys, sizes, step + jnp.arange(BLOCK))
+    return jax.vmap(of_slot, in_axes=(0, 0, None))(keys, sizes, step + jnp.arange(length))
 
 
-def fits(placement: Placement, data_bytes: int, state_bytes: int) -> bool:
-    """Whether a device has room for all data of its members beside what training them takes.
-
-    Args:
-        data_bytes: of the data on the fullest device.
-        state_bytes: of all states on it. As much again is taken by each of the updated states, the copy that a
-            checkpoint is written from, and gradients with what they come from.
-    """
-    stats = placement.mesh.devices[0].memory_stats()  # None on CPU, where data are on the host anyway
-    return stats is None or data_bytes + 4 * state_bytes <= 0.9 * (stats["bytes_limit"] - stats["bytes_in_use"])
+def fits(device: jax.Device, num_bytes: int) -> bool:
+    """Whether a device has room for so much beside what it holds now, with a tenth to spare."""
+    stats = device.memory_stats()  # None on CPU, where data are on the host anyway
+    return stats is None or num_bytes <= 0.9 * (stats["bytes_limit"] - stats["bytes_in_use"])

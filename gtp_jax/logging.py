@@ -12,8 +12,6 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-FLUSH_SECONDS = 60.0  # between the times when events are sure to be on the disk, which takes moments for each member
-
 
 class MetricsLogger:
     """Writes per-member scalars. Both files hold each step once, also after a resume.
@@ -29,7 +27,6 @@ class MetricsLogger:
         self._file = _open(workdir / "metrics.jsonl", step) if is_first else None
         # `SummaryWriter` would write from a thread for each member, which dies unheard of when the disk is full.
         self._boards = [_board(workdir / "tensorboard" / name, step) for name in names]
-        self._next_flush = 0.0
 
     def write(self, step: int, held: Sequence[Mapping[str, float]], everyone: Sequence[Mapping[str, float]]) -> None:
         """Appends one line, {"step": ..., metric: [one value a member], ...}, and the events of one step.
@@ -47,10 +44,7 @@ class MetricsLogger:
         for board, metrics in zip(self._boards, held, strict=True):
             for name, value in metrics.items():
                 board.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
-        if time.monotonic() > self._next_flush:
-            for board in self._boards:
-                board.flush()
-            self._next_flush = time.monotonic() + FLUSH_SECONDS
+            board.flush()
 
     def close(self) -> None:
         """Never raises: what cannot be written now could not be written before, which `write` has said."""

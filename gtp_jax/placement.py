@@ -1,8 +1,9 @@
 """Where members and their data lie: which device holds which member, and the data that its members need.
 
-Members are spread over the devices of all processes, equally many on each; where their number does not divide, the
-last one is repeated, and the repeats are left out of every result. Members never talk, so a process computes on its own
-devices alone; what all processes hold is one array only for the sake of a checkpoint.
+Members are spread evenly over all processes, and in each over its devices. A program has equally many rows on every
+device, so where a device has fewer members than another it repeats its last one, and repeats are left out of every
+result. Members never talk, so a process computes on its own devices alone; what all processes hold is one array only
+for the sake of a checkpoint.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gtp_jax.errors import UserError
 
 MEMBERS = PartitionSpec("members")
 
@@ -53,19 +56,16 @@ class Placement:
     """Members on devices. A *slot* is a row of the stacked states; slots are in the order of devices.
 
     Attributes:
-        num_members: M.
         devices: those in use, of all processes, in the order of their slots.
-        per_device: slots on each.
+        slots: the member in each, equally many a device.
     """
 
-    num_members: int
     devices: tuple[jax.Device, ...]
-    per_device: int
+    slots: tuple[int, ...]
 
     @property
-    def slots(self) -> np.ndarray:
-        """(devices x per_device,) the member in each slot."""
-        return np.minimum(np.arange(len(self.devices) * self.per_device), self.num_members - 1)
+    def per_device(self) -> int:
+        return len(self.slots) // len(self.devices)
 
     @functools.cached_property
     def mesh(self) -> Mesh:
@@ -81,14 +81,12 @@ class Placement:
     def local_slots(self) -> np.ndarray:
         """(local devices x per_device,) the member in each slot of this process."""
         mine = [device.process_index == jax.process_index() for device in self.devices]
-        return self.slots.reshape(-1, self.per_device)[mine].ravel()
+        return np.reshape(self.slots, (-1, self.per_device))[mine].ravel()
 
     @property
     def held(self) -> np.ndarray:
-        """The local slots whose members this process answers for: each member's first slot, wherever that is."""
-        mine = [device.process_index == jax.process_index() for device in self.devices]
-        first = np.diff(self.slots, prepend=-1) > 0
-        return np.flatnonzero(first.reshape(-1, self.per_device)[mine].ravel())
+        """The local slots whose members this process answers for: the first of each member."""
+        return np.unique(self.local_slots, return_index=True)[1]
 
     def put(self, rows):
         """Arrays on this process's devices with a row for each slot, from NumPy arrays with a row for each member."""
@@ -116,19 +114,69 @@ class Placement:
         return jax.tree.map(lambda leaf: np.asarray(leaf)[self.held], states)
 
 
+def over(devices: Sequence[jax.Device], num_members: int) -> Placement:
+    """Members on devices, equally many of each process; every process has to have a member."""
+    num_processes = len({device.process_index for device in devices})
+    per_device = -(-num_members // len(devices))
+    slots = []
+    for mine in np.array_split(np.arange(num_members), num_processes):
+        for own in np.array_split(mine, len(devices) // num_processes):
+            own = own if own.size else mine[-1:]
+            slots += np.pad(own, (0, per_device - own.size), "edge").tolist()
+    return Placement(tuple(devices), tuple(slots))
+
+
 def spread(num_members: int, turn: int = 0) -> Placement:
     """Members on as few devices of each process as let the fullest hold as few as possible.
 
     Args:
         turn: of several programs; where one has no use for all devices, the next one takes those that follow.
+
+    Raises:
+        UserError: there are more processes than members.
     """
+    num_processes = jax.process_count()
+    if num_members < num_processes:
+        raise UserError(f"{num_members} members leave some of {num_processes} processes nothing to do; start fewer")
     devices = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
-    per_process = len(devices) // jax.process_count()
+    per_process = len(devices) // num_processes
     per_device = -(-num_members // len(devices))
-    used = -(-num_members // (jax.process_count() * per_device))
+    used = -(-num_members // (num_processes * per_device))
     first = turn % (per_process // used) * used
-    chosen = [device for i, device in enumerate(devices) if first <= i % per_process < first + used]
-    return Placement(num_members, tuple(chosen), per_device)
+    return over([each for i, each in enumerate(devices) if first <= i % per_process < first + used], num_members)
+
+
+def like(placement: Placement, length: int, num_returns: int, widths: tuple[int, int]) -> Data:
+    """What stands for the data before there are any.
+
+    Args:
+        length: transitions on the fullest device.
+        num_returns: rewards on the fullest device, which has one a transition for each discount.
+        widths: O and D of the widest of all tasks.
+    """
+    devices, slots = placement.mesh.size, len(placement.local_slots)
+
+    def array(*shape, dtype=np.float32):
+        return jax.ShapeDtypeStruct(shape, dtype, sharding=placement.sharding)
+
+    return Data(
+        *(array(devices, length, width) for width in (widths[0], widths[1], widths[0])),
+        *(array(devices, num_returns) for _ in range(2)),
+        *(array(slots, dtype=np.int32) for _ in range(3)),
+    )
+
+
+def lengths(placement: Placement, kinds: Sequence[tuple[str, float]], sizes: Mapping[str, int]) -> tuple[int, int]:
+    """`length` and `num_returns` of `like` for this process's devices.
+
+    Args:
+        kinds: each member's task and discount, M of them.
+        sizes: N of each task.
+    """
+    local = [kinds[slot] for slot in placement.local_slots]
+    rows = [set(local[i : i + placement.per_device]) for i in range(0, len(local), placement.per_device)]
+    per_task = [sum(sizes[task] for task in {task for task, _ in row}) for row in rows]
+    return max(per_task), max(sum(sizes[task] for task, _ in row) for row in rows)
 
 
 def place(
@@ -157,49 +205,32 @@ def place(
     task_starts = [starts(names, lambda name: size[name]) for names in tasks]
     kind_starts = [starts(list(dict.fromkeys(row)), lambda kind: size[kind[0]]) for row in rows]
 
-    def shards(parts_of, *width):
+    shapes = like(placement, *lengths(placement, kinds, size), widths)
+
+    def shards(shape, parts_of):
         """One array whose block on each device is the concatenation of the parts, filled up with zeros."""
         parts = [parts_of(device) for device in range(len(rows))]
-        length = max(sum(map(len, row)) for row in parts)
 
         def block(index):
-            filled, start = np.zeros((1, length, *width), np.float32), 0
+            filled, start = np.zeros((1, *shape.shape[1:]), np.float32), 0
             for part in parts[index[0].start or 0]:
                 filled[(0, slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
                 start += len(part)
             return filled
 
-        return jax.make_array_from_callback((len(rows), length, *width), placement.sharding, block)
+        return jax.make_array_from_callback(shape.shape, placement.sharding, block)
 
     def per_slot(values):
         return jax.device_put(np.array(values, np.int32), placement.sharding)
 
     where = [(device, kind) for device, row in enumerate(rows) for kind in row]
     return Data(
+        *(shards(shapes[i], lambda device, i=i: [blocks[task][i] for task in tasks[device]]) for i in range(3)),
         *(
-            shards(lambda device, i=i: [blocks[task][i] for task in tasks[device]], width)
-            for i, width in enumerate((widths[0], widths[1], widths[0]))
+            shards(shapes[3 + i], lambda device, i=i: [returns[kind][i] for kind in dict.fromkeys(rows[device])])
+            for i in range(2)
         ),
-        *(shards(lambda device, i=i: [returns[kind][i] for kind in dict.fromkeys(rows[device])]) for i in range(2)),
         offset=per_slot([task_starts[device][task] for device, (task, _) in where]),
         return_offset=per_slot([kind_starts[device][kind] for device, kind in where]),
         size=per_slot([size[task] for _, (task, _) in where]),
     )
-
-
-def data_bytes(
-    placement: Placement, kinds: Sequence[tuple[str, float]], sizes: Mapping[str, int], widths: tuple[int, int]
-) -> int:
-    """What `place` takes on the fullest of this process's devices.
-
-    Args:
-        kinds: each member's task and discount, M of them.
-        sizes: N of each task.
-        widths: O and D of the widest.
-    """
-    obs_dim, action_dim = widths
-    local = [kinds[slot] for slot in placement.local_slots]
-    rows = [set(local[i : i + placement.per_device]) for i in range(0, len(local), placement.per_device)]
-    per_task = [sum(sizes[task] for task in {task for task, _ in row}) for row in rows]
-    per_kind = [sum(sizes[task] for task, _ in row) for row in rows]
-    return 4 * (max(per_task) * (2 * obs_dim + action_dim) + 2 * max(per_kind))

@@ -39,9 +39,9 @@ class Member:
     config: AgentConfig = AgentConfig()
 
     @property
-    def discount(self) -> float:
-        """Of the rewards it is given; without a critic they do not matter."""
-        return self.config.discount if self.config.uses_critic else 1.0
+    def kind(self) -> tuple[str, float]:
+        """Of the data it is given: its task, and the discount of rewards, which without a critic do not matter."""
+        return self.task, self.config.discount if self.config.uses_critic else 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Program:
         """What is compiled; with a critic if any member has use for one."""
         configs = [member.config for member in self.members]
         return next((config for config in configs if config.is_guided), configs[0]).structure
+
+    @property
+    def num_step_returns(self) -> int:
+        """How many rewards a transition of its data sums; without a critic they do not matter."""
+        return self.structure.num_step_returns if self.structure.uses_critic else 1
 
 
 def member_key(member: Member) -> jax.Array:
@@ -214,7 +219,7 @@ def actor(*, structure: AgentConfig, placement: Placement):
 
 def action_seconds(states, *, structure: AgentConfig, num_steps: int, repeats: int = 100) -> float:
     """Median time of one action for one observation, NumPy in and out, by the first member, compilation aside."""
-    state = jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[0], states), jax.local_devices()[0])
+    state = jax.tree.map(lambda leaf: leaf.addressable_shards[0].data[0], states)
     act = jax.jit(functools.partial(agent.act, config=structure, num_steps=num_steps))
     seconds = []
     for _ in range(repeats + 1):

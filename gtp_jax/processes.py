@@ -26,9 +26,13 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         num_processes: of the run.
         process_id: of this one, from 0.
 
+    A process that others do not join within five minutes is ended by JAX, with status 134 and a report of JAX's own.
+
     Raises:
-        UserError: they did not find each other.
+        UserError: there is nothing to join, or not in this way.
     """
+    # It would take SIGTERM for itself, to be asked about it at certain points; `cli.note_signals` hears it sooner.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id, heartbeat_timeout_seconds=SILENCE)
     except (RuntimeError, ValueError) as error:
@@ -52,7 +56,8 @@ def gather(content) -> list:
     text = np.frombuffer(json.dumps(content).encode(), np.uint8)
     try:
         lengths = multihost_utils.process_allgather(np.int32(len(text)))
-        texts = multihost_utils.process_allgather(np.pad(text, (0, lengths.max() - len(text))))
+        room = max(1024, 1 << int(lengths.max() - 1).bit_length())  # of few lengths, since each is a program
+        texts = multihost_utils.process_allgather(np.pad(text, (0, room - len(text))))
     except (RuntimeError, ValueError) as error:  # of the network
         raise UserError("another process of this run is gone; start all of them again to go on") from error
     return [json.loads(text[:length].tobytes()) for text, length in zip(texts, lengths)]

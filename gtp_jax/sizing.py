@@ -7,9 +7,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gtp_jax import placement as placing
 from gtp_jax import population
 from gtp_jax.errors import UserError
-from gtp_jax.placement import Data, Placement
+from gtp_jax.placement import Placement
 from gtp_jax.population import Program
 
 COPIES = 2  # of the states: those that train, and what `checkpoint.Checkpoints.save` copies to write from
@@ -58,22 +59,16 @@ def training(
         placement: says how many members there are, whatever the program has.
     """
     settings = {"batch_size": batch_size, "num_steps": num_steps}
-    slots, devices = len(placement.slots), len(placement.devices)
-
-    def rows(*shape, dtype=jnp.float32):
-        return jax.ShapeDtypeStruct(shape, dtype, sharding=placement.sharding)
-
     states, sums = jax.tree.map(
-        lambda leaf: rows(slots, *leaf.shape[1:], dtype=leaf.dtype), population.abstract(program, widths, **settings)
+        lambda leaf: jax.ShapeDtypeStruct(
+            (len(placement.slots), *leaf.shape[1:]), leaf.dtype, sharding=placement.sharding
+        ),
+        population.abstract(program, widths, **settings),
     )
-    kinds = {(member.task, member.discount) for member in program.members}
+    kinds = {member.kind for member in program.members}
     length = num_transitions * len({task for task, _ in kinds})
-    obs, action = states.obs_mean.shape[-1], states.action_mask.shape[-1]
-    data = Data(
-        *(rows(devices, length, width) for width in (obs, action, obs)),
-        *(rows(devices, num_transitions * len(kinds)) for _ in range(2)),
-        *(rows(slots, dtype=jnp.int32) for _ in range(3)),
-    )
+    widest = states.obs_mean.shape[-1], states.action_mask.shape[-1]
+    data = placing.like(placement, length, num_transitions * len(kinds), widest)
     arguments = states, sums, data, jax.ShapeDtypeStruct((), jnp.int32)
     train = population.trainer(structure=program.structure, mesh=placement.mesh, **settings)
     return train, arguments
@@ -94,7 +89,7 @@ def measure(
     """
 
     def with_members(count):
-        placement = Placement(count, (jax.local_devices()[0],), count)
+        placement = placing.over(jax.local_devices()[:1], count)
         settings = {"num_transitions": num_transitions, "batch_size": batch_size, "num_steps": num_steps}
         train, arguments = training(program, widths, placement=placement, **settings)
         return program_bytes(train.lower(*arguments).compile()), arguments

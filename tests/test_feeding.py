@@ -52,21 +52,28 @@ def test_so_it_does_for_tasks_of_other_widths():
 
 
 def test_one_block_follows_another_and_where_it_is_interrupted_makes_no_difference(monkeypatch):
-    monkeypatch.setattr(feeding, "BLOCK", 4)
-    jax.clear_caches()  # the number of updates is part of what was compiled
+    monkeypatch.setattr(feeding, "LONGEST_BLOCK", 4)
     members = crowd("cloning")
     found = train_streamed(members, 1, (3, 1, 4, 2))
-    jax.clear_caches()
     assert_same_bits(row(found, slice(None)), row(trained(members)[:2], slice(None)))
 
 
-@pytest.mark.parametrize("data_bytes, fits", [(500, True), (501, False)])
-def test_data_fit_if_the_free_nine_tenths_hold_them_and_four_states(data_bytes, fits):
-    stats = {"bytes_limit": 1100, "bytes_in_use": 100}
-    device = SimpleNamespace(memory_stats=lambda: stats)
-    placement = SimpleNamespace(mesh=SimpleNamespace(devices=[device]))
-    assert feeding.fits(placement, data_bytes, 100) == fits
+def test_a_block_is_no_larger_than_it_may_be(monkeypatch):
+    members = crowd("cloning")  # of 29 and 8 numbers: an update of 6 members takes 6 * 32 * 68 * 4 bytes
+    monkeypatch.setattr(feeding, "BLOCK_BYTES", 3 * 6 * 32 * 68 * 4)
+    placement = on_devices(len(members), 1)
+    keys = begin(members, placement).key
+    streamed = feeding.Streamed(placement, *columns_of(members), widest(members), keys=keys, batch_size=32)
+    with contextlib.closing(streamed) as feed:
+        block, most = feed(0)
+    assert most == 3 and sum(column.nbytes for column in block.columns) == feeding.BLOCK_BYTES
 
 
-def test_data_fit_on_a_device_that_does_not_tell():
-    assert feeding.fits(on_devices(1, 1), 10**15, 10**15)
+@pytest.mark.parametrize("num_bytes, fits", [(900, True), (901, False)])
+def test_what_fits_leaves_a_tenth_of_what_is_free(num_bytes, fits):
+    device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 1100, "bytes_in_use": 100})
+    assert feeding.fits(device, num_bytes) == fits
+
+
+def test_everything_fits_on_a_device_that_does_not_tell():
+    assert feeding.fits(jax.devices()[0], 10**15)

@@ -1,11 +1,14 @@
 """Members and their data lie where they should: spread evenly, with nothing on a device that no member of it needs."""
 
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gtp_jax import placement as placing
-from gtp_jax.placement import Placement
 
 
 @pytest.mark.parametrize(
@@ -25,8 +28,19 @@ def test_programs_that_need_all_devices_have_them():
     assert len(placing.spread(4, turn=1).devices) == 2
 
 
-def test_where_the_number_does_not_divide_the_last_member_is_repeated():
-    assert placing.spread(3).slots.tolist() == [0, 1, 2, 2]
+def devices_of(num_processes, per_process):
+    return [SimpleNamespace(process_index=i) for i in range(num_processes) for _ in range(per_process)]
+
+
+def test_where_the_number_does_not_divide_a_device_repeats_its_last_member():
+    assert placing.over(devices_of(1, 4), 6).slots == (0, 1, 2, 3, 4, 4, 5, 5)
+
+
+@given(processes=st.integers(1, 8), per_process=st.integers(1, 8), more=st.integers(0, 300))
+def test_every_process_has_members_of_its_own(processes, per_process, more):
+    devices, num_members = devices_of(processes, per_process), processes + more
+    slots = np.reshape(placing.over(devices, num_members).slots, (processes, -1))
+    assert [member for row in slots for member in np.unique(row)] == list(range(num_members))
 
 
 def test_a_repeat_is_left_out_of_results():
@@ -43,7 +57,7 @@ def place(kinds, num_devices=2):
         for task, size in sizes.items()
     }
     returns = {(t, g): (np.full(sizes[t], sizes[t] + g), np.full(sizes[t], g)) for t, g in kinds}
-    placement = Placement(len(kinds), tuple(jax.devices()[:num_devices]), len(kinds) // num_devices)
+    placement = placing.over(jax.devices()[:num_devices], len(kinds))
     return jax.device_get(placing.place(placement, kinds, blocks, returns, (2, 2)))
 
 
@@ -72,10 +86,9 @@ def test_a_narrower_task_is_filled_up_with_zeros():
     assert not np.any(data.obs[0, :3, 1]) and np.all(data.obs[0, 3:, 1])
 
 
-def test_the_bytes_of_data_are_those_that_placing_takes():
+def test_what_stands_for_the_data_has_their_shapes():
     kinds = [("a", 0.5), ("a", 0.25), ("b", 0.5), ("b", 0.5)]
-    placement = Placement(4, tuple(jax.devices()[:2]), 2)
-    data = place(kinds)
-    taken = sum(column[0].nbytes for column in (data.obs, data.action, data.next_obs, data.reward, data.discount))
+    placement = placing.over(jax.devices()[:2], 4)
     # Device 0 has 3 transitions with two discounts, device 1 has 5 with one; the fullest of each counts.
-    assert placing.data_bytes(placement, kinds, {"a": 3, "b": 5}, (2, 2)) == taken
+    like = placing.like(placement, *placing.lengths(placement, kinds, {"a": 3, "b": 5}), (2, 2))
+    assert [leaf.shape for leaf in like] == [leaf.shape for leaf in place(kinds)]

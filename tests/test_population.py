@@ -49,7 +49,7 @@ def task_data(task: str) -> dict[str, np.ndarray]:
 
 
 def on_devices(num_members: int, num_devices: int) -> Placement:
-    return Placement(num_members, tuple(jax.devices()[:num_devices]), -(-num_members // num_devices))
+    return placing.over(jax.devices()[:num_devices], num_members)
 
 
 def begin(members, placement) -> AgentState:
@@ -76,8 +76,8 @@ def columns_of(members, poison=()):
             for values in data.values():
                 values[list(poison)] = np.nan
         blocks[member.task] = (data["obs"], data["action"], data["next_obs"])
-        returns[member.task, member.discount] = (data["reward"], member.discount * data["discount"])
-    return [(member.task, member.discount) for member in members], blocks, returns
+        returns[member.kind] = (data["reward"], member.kind[1] * data["discount"])
+    return [member.kind for member in members], blocks, returns
 
 
 def data_of(members, placement, poison=()) -> Data:
@@ -153,15 +153,15 @@ found, expected = eight.held_rows(spread), one.held_rows(alone)
 jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), found, expected)
 
 with contextlib.closing(Checkpoints(pathlib.Path(sys.argv[1]))) as checkpoints:
-    checkpoints.save(1, spread, {})
+    checkpoints.save(1, {"ten": spread}, {"slots": {"ten": eight.slots}})
     checkpoints.wait()
-    moved = one.put(checkpoints.restore(expected))
+    moved = one.put(checkpoints.restore_members({"ten": expected})["ten"])
 jax.tree.map(np.testing.assert_array_equal, one.held_rows(moved), found)
 """
 
 
 def test_on_eight_devices_there_is_no_collective_and_members_and_checkpoints_are_as_on_one(tmp_path):
-    """Ten members, so two of the devices hold repeats alone."""
+    """Ten members, so six of the devices repeat their only one."""
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
     environment["PYTHONPATH"] = f"{REPOSITORY}:{REPOSITORY / 'tests'}"
     command = [sys.executable, "-c", EIGHT, tmp_path]

@@ -128,7 +128,15 @@ def test_a_mistake_is_one_line_in_each_process(start_two, tmp_path):
 @pytest.mark.slow
 def test_more_processes_than_members_are_refused(start_two, tmp_path):
     for status, errors in ended(start_two(tmp_path, "--config.num_seeds=1")):
-        assert status == 2 and "1 members leave nothing for some of 2 processes to do" in errors.splitlines()[-1]
+        assert status == 2 and "1 members leave some of 2 processes nothing to do" in errors.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_other_configs_are_refused_by_all(start, tmp_path):
+    join = (f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2", f"--workdir={tmp_path}")
+    both = [start("train", *FOUR, *join, f"--config.seed={i}", f"--process_id={i}", **TWO_DEVICES) for i in (0, 1)]
+    for status, errors in ended(both):
+        assert status == 2 and "were given different configs" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize("flag", ["--coordinator=localhost:1", "--num_processes=2", "--process_id=0"])

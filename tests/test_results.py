@@ -1,6 +1,7 @@
 """A digest tells parameters apart to the bit, result files are whole or absent, the table says what they hold."""
 
 import json
+import os
 import threading
 
 import jax
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gtp_jax import placement as placing
 from gtp_jax import results
 from gtp_jax.agent import AgentState
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.placement import Placement
 from gtp_jax.population import Member, Program
 
 
@@ -98,10 +99,14 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
     assert not broken
 
 
-def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path):
+def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError("No space left on device")
+
     results.write_json(tmp_path / "results.json", "old")
-    with pytest.raises(TypeError):
-        results.write_json(tmp_path / "results.json", {"array": np.zeros(3)})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        results.write_json(tmp_path / "results.json", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
     assert json.loads((tmp_path / "results.json").read_text()) == "old"
 
@@ -118,7 +123,7 @@ def entries_of(weights, failures=(-1, -1)):
     return results.member_entries(
         Program("mine", members),
         state,
-        Placement(len(members), (jax.devices()[0],), len(members)),
+        placing.over(jax.devices()[:1], len(members)),
         datasets={"pointmaze/umaze": {}},
         scores=scores,
     )

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 import pytest
 
+from gtp_jax import placement as placing
 from gtp_jax import population, sizing
 from gtp_jax.agent_config import AgentConfig
 from gtp_jax.errors import UserError
-from gtp_jax.placement import Placement
 from gtp_jax.population import Member, Program
 from gtp_jax.sizing import Size
 
@@ -30,7 +30,7 @@ def size(quick_compilation):
 
 
 def test_the_state_is_that_of_an_initialised_population_and_its_sums(size):
-    placement = Placement(6, (jax.devices()[0],), 6)
+    placement = placing.over(jax.devices()[:1], 6)
     statistics = {task: (np.zeros(obs, np.float32), np.ones(obs, np.float32)) for task, (obs, _) in WIDTHS.items()}
     states = population.init(PROGRAM, WIDTHS, statistics, num_steps=10, placement=placement)
     _, sums = population.abstract(PROGRAM, WIDTHS, batch_size=32, num_steps=10)
@@ -39,7 +39,7 @@ def test_the_state_is_that_of_an_initialised_population_and_its_sums(size):
 
 
 def on_one_device(members, num_slots):
-    placement = Placement(num_slots, (jax.devices()[0],), num_slots)
+    placement = placing.over(jax.devices()[:1], num_slots)
     return sizing.training(Program("", members), WIDTHS, placement=placement, **SETTINGS)
 
 

@@ -70,17 +70,42 @@ def test_kills_at_random_moments_cost_nothing(kills, start, succeed, tmp_path):
 # ------------------------------------------------------------------------------------------------- signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def stop_and_go_on(process, number, workdir, succeed, finished) -> list[dict]:
+    """The metrics when the run had left."""
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 128 + number and f"stopped by {number.name}" in errors and "Traceback" not in errors
+    left = metrics(workdir)
+    assert "resumed from update" in succeed("train", *SMALL, f"--workdir={workdir}")
+    assert digests(workdir) == digests(finished) and metrics(workdir) == metrics(finished)
+    return left
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_run_that_is_told_to_stop_saves_and_leaves_and_goes_on_as_if_nothing_had_happened(
     number, start, succeed, finished, tmp_path
 ):
     process = start("train", *SMALL, f"--workdir={tmp_path}")
     wait_until(process, (tmp_path / "checkpoints" / "100").exists)
-    process.send_signal(number)
+    stop_and_go_on(process, number, tmp_path, succeed, finished)
+
+
+def test_an_evaluation_that_a_signal_breaks_off_is_made_up_for(start, succeed, finished, tmp_path):
+    process = start("train", *SMALL, f"--workdir={tmp_path}")
+    # The means of the metrics are written just before it begins.
+    wait_until(process, lambda: (log := tmp_path / "metrics.jsonl").exists() and '"step": 300' in log.read_text())
+    left = stop_and_go_on(process, signal.SIGTERM, tmp_path, succeed, finished)
+    assert left[-1]["step"] == 300 and "success_rate_K2" not in left[-1]
+
+
+def test_an_interrupt_before_training_ends_a_run_without_a_traceback(start, tmp_path):
+    process = start("train", *SMALL, f"--workdir={tmp_path}")
+    wait_until(process, (tmp_path / "config.json").exists)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
-    assert process.returncode == 128 + number and f"stopped by {number.name}" in errors and "Traceback" not in errors
-    assert "resumed from update" in succeed("train", *SMALL, f"--workdir={tmp_path}")
-    assert digests(tmp_path) == digests(finished) and metrics(tmp_path) == metrics(finished)
+    assert process.returncode == 128 + signal.SIGINT and "Traceback" not in errors
 
 
 @pytest.mark.parametrize("seconds, status", [(0, 3), (1.1, 128 + signal.SIGTERM)])

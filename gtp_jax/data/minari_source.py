@@ -1,10 +1,12 @@
 """Finds, downloads or generates a task's Minari data set, and says which of these it was."""
 
+import fcntl
 import json
 import math
 import os
 import re
 import shutil
+from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
@@ -156,6 +158,21 @@ def _array(file: h5py.File, path: str) -> h5py.Dataset:
     return at
 
 
+def _once(dataset_id: str, make: Callable[[], object]) -> bool:
+    """Makes a data set that is not in the local store; whether it had to.
+
+    Processes that want the same one take turns, so that the first makes it and the others find it.
+    """
+    if _is_local(dataset_id):
+        return False
+    with open(get_dataset_path() / ".gtp_jax.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the process ends, however it does
+        if _is_local(dataset_id):
+            return False
+        make()
+        return True
+
+
 def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say=print) -> Dataset:
     """The task's data, by what the user asked for.
 
@@ -179,19 +196,25 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say=pr
         say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
         dataset = "generated"
     if dataset in ("generated", stand_in):
-        if not _is_local(stand_in):
+
+        def make():
             say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.minari_id}")
-            try:
-                generate.generate(task, num_transitions, seed)
-            except OSError as error:
-                raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
-            except BrokenProcessPool as error:
-                raise UserError(f"{stand_in} was not made; a process that worked at it was killed") from error
+            generate.generate(task, num_transitions, seed)
+
+        try:
+            _once(stand_in, make)
+        except OSError as error:
+            raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
+        except BrokenProcessPool as error:
+            raise UserError(f"{stand_in} was not made; a process that worked at it was killed") from error
         return Dataset(stand_in, "generated", load(task, stand_in))
     dataset_id = task.minari_id if dataset == "auto" else dataset
-    source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
-    if not _is_local(dataset_id):
+
+    def fetch():
         say(f"{task.name}: downloading {dataset_id}")
         _download(dataset_id)
+
+    source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
+    if _once(dataset_id, fetch):
         source = "minari-remote"
     return Dataset(dataset_id, source, load(task, dataset_id))

@@ -1,0 +1,68 @@
+"""The data of a run's tasks: loaded, and laid out as `placement.place` and `feeding.Streamed` take them."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from gtp_jax import tasks
+from gtp_jax.data import minari_source, transitions
+from gtp_jax.errors import UserError
+
+
+def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, minari_source.Dataset]:
+    """The data of some of the tasks; a resumed run takes the data sets that it began with.
+
+    Args:
+        known: of a resumed run, `Dataset.record` of each task.
+    """
+    datasets = {}
+    for name in names:
+        asked = known[name]["id"] if name in known else config.dataset
+        generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
+        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
+        record = datasets[name].record()
+        if name in known and record["num_transitions"] != known[name]["num_transitions"]:
+            raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
+        rewards = int(datasets[name].transitions.reward.sum())
+        print(
+            f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
+            f"{rewards} of them rewarded" + (": a critic has nothing to learn" if not rewards else "")
+        )
+    return datasets
+
+
+def statistics(dataset: minari_source.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (O,) of its observations."""
+    return transitions.observation_statistics(dataset.transitions.obs)
+
+
+def arranger(datasets: Mapping[str, minari_source.Dataset]) -> Callable:
+    """A function (kinds, n) -> (blocks, returns), as `placement.place` takes them, of some kinds of members.
+
+    Kinds are those of `Member.kind`, n is how many rewards a transition sums; whatever is asked for again is not
+    computed again. Observations are normalised by their statistics.
+    """
+
+    scales = {name: statistics(dataset) for name, dataset in datasets.items()}
+
+    @functools.cache
+    def obs(task):
+        mean, std = scales[task]
+        return (datasets[task].transitions.obs - mean) / std
+
+    @functools.cache
+    def next_obs(task, n):
+        mean, std = scales[task]
+        return (transitions.n_step(datasets[task].transitions, n, 1.0).next_obs - mean) / std
+
+    @functools.cache
+    def returns(task, discount, n):
+        ahead = transitions.n_step(datasets[task].transitions, n, discount)
+        return ahead.reward, ahead.discount
+
+    def arrange(kinds, n):
+        blocks = {task: (obs(task), datasets[task].transitions.action, next_obs(task, n)) for task, _ in kinds}
+        return blocks, {kind: returns(*kind, n) for kind in kinds}
+
+    return arrange
