@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -18,13 +17,13 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
+from small_run import REPOSITORY
 
 from gtp_jax.data import minari_source
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import get
 
 ANT, POINT = get("antmaze/umaze"), get("pointmaze/umaze")
-REPOSITORY = pathlib.Path(__file__).parents[1]
 GAMMA = 0.99
 
 

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import pathlib
 import re
 import shutil
 import subprocess
@@ -17,13 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorstore
+from small_run import REPOSITORY
 
 from gtp_jax import checkpoint, population, tasks
 from gtp_jax.agent_config import NUMBERS, AgentConfig
 from gtp_jax.data import minari_source
 from gtp_jax.errors import UserError
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
 POINT = tasks.get("pointmaze/umaze")
 SEEN = "episode_0/observations/observation"
 
