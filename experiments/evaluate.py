@@ -24,7 +24,7 @@ from experiments import cli
 from gtp_jax import agent, checkpoint, population, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
-from gtp_jax.data import minari_source
+from gtp_jax.data import sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.objectives import OBJECTIVES
@@ -119,7 +119,7 @@ def main(stack: contextlib.ExitStack) -> None:
     widths = {name: tasks.get(name).widths for name in config.tasks}
     like = {p.label: population.abstract(p, widths, batch_size=1, num_steps=config.num_steps) for p in programs}
     restored, progress = checkpoints.restore_members(like), checkpoints.progress()
-    minari_source.check_records(progress, config.tasks)
+    sources.check_records(progress, config.tasks)
     states = {label: placement.put(restored[label][0]) for label, placement in placements.items()}
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)

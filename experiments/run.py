@@ -16,7 +16,7 @@ from gtp_jax import checkpoint, population, processes, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
 from gtp_jax.agent_config import NUMBERS
-from gtp_jax.data import minari_source
+from gtp_jax.data import sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.logging import MetricsLogger
@@ -58,7 +58,7 @@ class Run:
         if steps[0] is not None:
             with processes.together():
                 self._progress = self._checkpoints.progress()
-                minari_source.check_records(self._progress, config.tasks)
+                sources.check_records(self._progress, config.tasks)
         self.timing = self._progress["timing"]
         self._before, self._alone = self.timing["total_s"], dict.fromkeys(self._placements, 0.0)
         self._first = self.step
