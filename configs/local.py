@@ -3,7 +3,8 @@
     python -m experiments.train --config=configs/local.py[:VARIANT]
 
 VARIANT is pointmaze (the default), antmaze or ogbench. The first has four mazes and the second six data sets; the third
-needs --config.dataset=FILE, which experiments.make_dataset makes. All systems see the same batches: GTP (the default preset), its
+needs --config.dataset=FILE, which experiments.make_dataset makes. All systems see the same batches: GTP (the default
+preset), its
 cloning, Diffusion-QL, Consistency-AC, IDQL, IQL and cloning without a generative model, on equal networks, updates and
 seeds.
 """
