@@ -19,12 +19,11 @@ class MazeEvaluation(gymnasium.Wrapper):
     def __init__(self, env: gymnasium.Env, task: MazeTask):
         super().__init__(env)
         self._task = task
-        self._cells = {"reset_cell": np.array(task.start), "goal_cell": np.array(task.goal)}
         width = self._task.flatten({k: np.zeros(s.shape) for k, s in env.observation_space.items()}).shape
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, width, np.float32)
 
     def reset(self, *, seed=None, options=None):
-        observation, info = self.env.reset(seed=seed, options=self._cells)
+        observation, info = self.env.reset(seed=seed, options=start_options(self._task))
         return self._task.flatten(observation), info
 
     def step(self, action):
@@ -135,12 +134,24 @@ def make_ogbench(task: OGBenchTask) -> gymnasium.Env:
     return gymnasium.make(task.env_id, disable_env_checker=True)
 
 
+def make_bare(task: MazeTask | ReturnTask) -> gymnasium.Env:
+    """The environment that a task's evaluation plays in, with its own observations, rewards and ends."""
+    return make_maze(task, START_NOISE) if isinstance(task, MazeTask) else make_registered(task)
+
+
+def start_options(task: Task) -> dict:
+    """With which that environment is reset."""
+    if not isinstance(task, MazeTask):
+        return {}
+    return {"reset_cell": np.array(task.start), "goal_cell": np.array(task.goal)}
+
+
 def make(task: Task) -> gymnasium.Env:
     """The task's evaluation environment; each one is independent and seeded at `reset`."""
     if isinstance(task, MultigoalTask):
         return Multigoal(task)
     if isinstance(task, ReturnTask):
-        return ReturnEvaluation(make_registered(task), task)
+        return ReturnEvaluation(make_bare(task), task)
     if isinstance(task, OGBenchTask):
         return OGBenchEvaluation(make_ogbench(task), task)
-    return MazeEvaluation(make_maze(task, START_NOISE), task)
+    return MazeEvaluation(make_bare(task), task)

@@ -12,10 +12,7 @@ import importlib.metadata
 import itertools
 import multiprocessing
 import os
-import pathlib
-import shutil
 import sys
-import tempfile
 import threading
 import types
 from collections.abc import Iterator
@@ -26,7 +23,7 @@ from tqdm import tqdm
 
 from gtp_jax import environments
 from gtp_jax.cores import available_cores
-from gtp_jax.data import controllers, planner
+from gtp_jax.data import controllers, minari_writer, planner
 from gtp_jax.tasks import Cell, MazeTask, Task
 
 POSITION_NOISE = 0.125  # of a cell, uniform, on start and goal
@@ -236,19 +233,13 @@ def generate(
         FileExistsError: there is such a data set already.
         OSError: the store cannot be written.
     """
-    import minari  # here, as workers have no use for it
-    from minari.data_collector import EpisodeBuffer
-    from minari.dataset.minari_storage import MinariStorage
-    from minari.storage import get_dataset_path
+    from minari.data_collector import EpisodeBuffer  # here, as workers have no use for it
 
     if num_workers is None:
         num_workers = available_cores()
     if num_transitions < 1 or num_workers < 1 or seed < 0:
         raise ValueError(f"need {num_transitions=} > 0, {num_workers=} > 0 and {seed=} >= 0")
     name = dataset_id(task, num_transitions, seed)
-    final = pathlib.Path(get_dataset_path(name))
-    if final.exists() and not overwrite:
-        raise FileExistsError(f"data set {name} exists already at {final}")
 
     def buffers(walks: Iterator[Episode], bar: tqdm) -> Iterator[EpisodeBuffer]:
         for episode in _first_transitions(walks, num_transitions):
@@ -264,39 +255,16 @@ def generate(
                 truncations=np.arange(steps) == steps - 1,
             )
 
-    # Minari looks at no hidden folder, and a rename within one file system is atomic.
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".gtp_jax-", dir=get_dataset_path()))
-    try:
-        (scratch / "new").mkdir()
-        with contextlib.closing(environments.make_maze(task, POSITION_NOISE * task.cell_size)) as env:
-            storage = MinariStorage.new(
-                scratch / "new" / "data",
-                observation_space=env.observation_space,
-                action_space=env.action_space,
-                env_spec=env.spec,
-            )
+    with (
+        contextlib.closing(environments.make_maze(task, POSITION_NOISE * task.cell_size)) as env,
+        contextlib.closing(episodes(task, seed, num_workers)) as walks,
+        tqdm(total=num_transitions, desc=name, unit=" transitions", unit_scale=True, disable=not progress) as bar,
+    ):
         metadata = {
-            "dataset_id": name,
-            "minari_version": minari.__version__,
             "author": {"gtp_jax"},
             "algorithm_name": "breadth-first search and " + ("SAC" if task.is_ant else "PD control"),
             "description": _description(task, num_transitions, seed),
             "requirements": [f"gymnasium-robotics=={importlib.metadata.version('gymnasium-robotics')}"],
         }
-        storage.update_metadata(metadata)
-        with (
-            contextlib.closing(episodes(task, seed, num_workers)) as walks,
-            tqdm(total=num_transitions, desc=name, unit=" transitions", unit_scale=True, disable=not progress) as bar,
-        ):
-            storage.update_episodes(buffers(walks, bar))
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if overwrite and final.exists():
-            os.rename(final, scratch / "old")
-        try:
-            os.rename(scratch / "new", final)
-        except OSError:
-            if not final.exists():  # or else somebody made the same data set
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        minari_writer.write(name, env, buffers(walks, bar), metadata, overwrite=overwrite)
     return name
