@@ -1,0 +1,143 @@
+"""The table of scores, from the `members` of results.json, and how a table is written in Markdown and LaTeX."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from gtp_jax.agent_config import NUMBERS
+from gtp_jax.evaluation import success_interval
+
+_MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " "})
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\n": " ",
+    }
+)
+
+
+def table(members: Sequence[dict], timing: Mapping[str, dict] = MappingProxyType({})) -> str:
+    """The tables of `scores` in Markdown, with timing of one run for all members."""
+    timings = {member.get("label"): timing for member in members}
+    return "\n\n".join(map(markdown, scores(members, timings)))
+
+
+def scores(
+    members: Sequence[dict],
+    timings: Mapping[str | None, Mapping[str, dict]],
+    beside: Callable[[Sequence[dict], str], dict[str, str]] = lambda group, k: {},
+) -> list[list[list[str]]]:
+    """Tables of the `members` of results.json: one row per run, task, agent and K, pooled over seeds; heads first.
+
+    There is a column for the run where members carry a `label`, one for the agent where there are several, and one for
+    each number that differs within a run's agent. Tasks of another kind than mazes have a table of their own.
+
+    Args:
+        timings: `timing` of results.json of each label. There is a column for `action_ms` (by agent, further by K) and,
+            where there are several agents, for `updates_per_s`, the member-updates of one that trains alone.
+        beside: further cells of the row of some members and a K, by column; what a row does not have stays empty.
+    """
+    kinds = {}
+    for member in members:
+        kinds.setdefault("off_mode" in next(iter(member["eval"].values())), []).append(member)
+    return [
+        _table(group, _multigoal_cells if multigoal else _maze_cells, timings, beside)
+        for multigoal, group in kinds.items()
+    ]
+
+
+def swept(members: Sequence[dict], name_of: Callable[[dict], object]) -> list[str]:
+    """Those of `agent_config.NUMBERS` in which members of the same name differ."""
+    values = {}
+    for member in members:
+        for name in NUMBERS:
+            values.setdefault(name, {}).setdefault(name_of(member), set()).add(member.get("hparams", {}).get(name))
+    return [name for name, by_name in values.items() if max(map(len, by_name.values())) > 1]
+
+
+def _table(members: Sequence[dict], cells_of, timings, beside) -> list[list[str]]:
+    keys = {
+        "run": lambda member: member.get("label"),
+        "agent": lambda member: member.get("agent", ""),
+        "task": lambda member: member["task"],
+    }
+    for name in swept(members, lambda member: (member.get("label"), member.get("agent"))):
+        keys[name] = lambda member, name=name: f"{member['hparams'][name]:g}"
+    groups = {}
+    for member in members:
+        groups.setdefault(tuple(key(member) for key in keys.values()), []).append(member)
+    shown = [name == "task" or len({group[i] for group in groups}) > 1 for i, name in enumerate(keys)]
+    shown[0] = any("label" in member for member in members)
+    rows = []
+    for names, group in groups.items():
+        timing, agent = timings.get(group[0].get("label"), {}), group[0].get("agent", "")
+        for k in group[0]["eval"]:
+            cells = {name: value for name, value, show in zip(keys, names, shown) if show}
+            cells |= cells_of(k, [member["eval"][k] for member in group], group[0]["dataset"])
+            if "action_ms" in timing:
+                cells["ms an action"] = f"{timing['action_ms'][agent][k]:.2f}"
+            if timing.get("updates_per_s") and shown[1]:  # a run that an earlier version finished has none
+                cells["updates/s"] = f"{timing['updates_per_s'][agent]:.0f}"
+            cells["seeds"] = ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group)
+            rows.append(cells | beside(group, k))
+    heads = list(dict.fromkeys(name for cells in rows for name in cells))
+    return [heads, *([cells.get(name, "") for name in heads] for cells in rows)]
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of cells, the first row its head."""
+    rows = [[cell.translate(_MARKDOWN) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def latex(rows: Sequence[Sequence[str]]) -> str:
+    """The same in LaTeX, with the rules of the package booktabs."""
+    head, *body = (" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in rows)
+    columns = "l" * len(rows[0])
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join(lines)
+
+
+def _maze_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+    rates = [score["success_rate"] for score in scores]
+    low, high = success_interval(rates, scores[0]["episodes"])
+    return {
+        "data set": dataset["id"],
+        "source": dataset["source"],
+        "K": k,
+        "success rate [95 %]": f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
+        "normalised score": f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
+        "episodes": f"{len(scores)} x {scores[0]['episodes']}",
+    }
+
+
+def _multigoal_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+    del dataset  # always the same
+    shares = [share for score in scores for share in score["mode_shares"]]
+
+    def spread(name, digits):
+        values = [score[name] for score in scores]
+        return f"{np.mean(values):.{digits}f} +- {np.std(values, ddof=len(values) > 1):.{digits}f}"
+
+    return {
+        "K": k,
+        "off mode": spread("off_mode", 3),
+        "mode shares": f"{min(shares):.2f} to {max(shares):.2f}",
+        "energy distance": spread("energy_distance", 4),
+        "samples": f"{len(scores)} x {scores[0]['episodes']}",
+    }
