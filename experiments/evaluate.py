@@ -12,17 +12,15 @@ import contextlib
 import importlib.util
 import pathlib
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import cli, restored
-from gtp_jax import agent, results, tables, tasks
+from experiments import behaviour, cli, restored
 from gtp_jax import placement as placing
+from gtp_jax import results, tables, tasks
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.tasks import MultigoalTask
 from gtp_jax.trust import refuse_links
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
@@ -37,41 +35,23 @@ PICTURES = flags.DEFINE_bool(
 )
 
 
-def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int], seed: int) -> None:
-    """What the first member of each program draws from the same noise."""
+def draw(workdir: pathlib.Path, programs, states, evaluator, last, steps: list[int], seed: int) -> None:
+    """One picture a program and maze, of the walks at the last K, or one of all programs in the plane."""
     from gtp_jax import pictures  # needs matplotlib, which nothing else does
 
-    task, paths = tasks.get("multigoal"), {}
-    obs_dim, action_dim = task.widths
-    for program in programs:
-        actor = jax.tree.map(lambda leaf: leaf[0], states[program.label].actor_ema)
-        arguments = (
-            program.members[0].config,
-            actor,
-            jax.random.key(seed),
-            np.zeros((1000, obs_dim)),
-            jnp.ones(action_dim),
-        )
-        paths[program.label] = {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
-    pictures.draw_trajectories(task, paths, workdir / "trajectories.png")
-    print(f"drew {workdir / 'trajectories.png'}")
-
-
-def draw_paths(workdir: pathlib.Path, label: str, evaluator: Evaluator, played, steps: list[np.ndarray]) -> None:
-    """One picture a maze from the observations (M, E, O) of every step, whose first two numbers are x and y."""
-    from gtp_jax import pictures  # needs matplotlib, which nothing else does
-
-    xy = np.stack(steps)[..., :2]
     for task in dict.fromkeys(evaluator.tasks):
-        shown = [
-            (xy[: n + 1, i, e], ok)
-            for i, episodes in enumerate(played)
-            if evaluator.tasks[i] is task
-            for e, (n, ok) in enumerate(zip(episodes.lengths, episodes.successes))
-        ]
-        file = workdir / f"paths-{'-'.join([*filter(None, [label]), *task.name.split('/')])}.png"
-        pictures.draw_paths(task, *zip(*shown), file)
-        print(f"drew {file}")
+        if isinstance(task, MultigoalTask):
+            file = workdir / "trajectories.png"
+            paths = {p.label: behaviour.trajectories(task, p, states[p.label], steps, seed) for p in programs}
+            pictures.draw_trajectories(task, paths, file)
+            print(f"drew {file}")
+            continue
+        for label, (played, seen) in last.items():
+            found = behaviour.walks(task, evaluator, played, seen)
+            name = "-".join(["paths", *[label] * (len(programs) > 1), *task.name.split("/")])
+            file = workdir / f"{name}.png"
+            pictures.draw_paths(task, [w.observations[:, :2] for w in found], [w.success for w in found], file)
+            print(f"drew {file}")
 
 
 def main(stack: contextlib.ExitStack) -> None:
@@ -110,11 +90,8 @@ def main(stack: contextlib.ExitStack) -> None:
     try:
         results.write_json(workdir / "evaluation.json", content)
         print(f"written to {workdir / 'evaluation.json'}")
-        if PICTURES.value and members[0].task == "multigoal":
-            draw_trajectories(workdir, programs, states, steps, seed)
-        elif PICTURES.value:
-            for label, (played, seen) in last.items():
-                draw_paths(workdir, label if len(programs) > 1 else "", evaluator, played, seen)
+        if PICTURES.value:
+            draw(workdir, programs, states, evaluator, last, steps, seed)
     except OSError as error:
         raise UserError(f"working directory {workdir} cannot be written: {error}") from error
 

@@ -1,6 +1,6 @@
 """The table of scores, from the `members` of results.json, and how a table is written in Markdown and LaTeX."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -50,13 +50,14 @@ def scores(
     ]
 
 
-def swept(members: Sequence[dict], name_of: Callable[[dict], object]) -> list[str]:
-    """Those of `agent_config.NUMBERS` in which members of the same name differ."""
+def swept(members: Sequence[dict], name_of: Callable[[dict], Hashable]) -> dict[Hashable, list[str]]:
+    """By name, those of `agent_config.NUMBERS` in which members of that name differ."""
     values = {}
     for member in members:
-        for name in NUMBERS:
-            values.setdefault(name, {}).setdefault(name_of(member), set()).add(member.get("hparams", {}).get(name))
-    return [name for name, by_name in values.items() if max(map(len, by_name.values())) > 1]
+        own = values.setdefault(name_of(member), {})
+        for number in NUMBERS:
+            own.setdefault(number, set()).add(member.get("hparams", {}).get(number))
+    return {name: [number for number, each in own.items() if len(each) > 1] for name, own in values.items()}
 
 
 def _table(members: Sequence[dict], cells_of, timings, beside) -> list[list[str]]:
@@ -65,7 +66,8 @@ def _table(members: Sequence[dict], cells_of, timings, beside) -> list[list[str]
         "agent": lambda member: member.get("agent", ""),
         "task": lambda member: member["task"],
     }
-    for name in swept(members, lambda member: (member.get("label"), member.get("agent"))):
+    differing = swept(members, lambda member: (member.get("label"), member.get("agent"))).values()
+    for name in (name for name in NUMBERS if any(name in each for each in differing)):
         keys[name] = lambda member, name=name: f"{member['hparams'][name]:g}"
     groups = {}
     for member in members:

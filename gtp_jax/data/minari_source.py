@@ -68,7 +68,8 @@ def _hub_problem() -> str | None:
     return None
 
 
-def _is_local(dataset_id: str) -> bool:
+def is_local(dataset_id: str) -> bool:
+    """Whether a data set is in the local store, so that `load` needs no network."""
     try:
         return (get_dataset_path(dataset_id) / "data").is_dir()
     except OSError as error:  # Minari makes the store's folder
@@ -163,11 +164,11 @@ def _once(dataset_id: str, make: Callable[[], object]) -> bool:
 
     Processes that want the same one take turns, so that the first makes it and the others find it.
     """
-    if _is_local(dataset_id):
+    if is_local(dataset_id):
         return False
     with open(get_dataset_path() / ".gtp_jax.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the process ends, however it does
-        if _is_local(dataset_id):
+        if is_local(dataset_id):
             return False
         make()
         return True
@@ -192,7 +193,7 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say=pr
         return Dataset(stand_in, "generated", multigoal.transitions(task, num_transitions, seed))
     if dataset not in ("auto", "generated") and not _ID.fullmatch(dataset):
         raise UserError(f"dataset = {dataset!r} must be auto, generated or a Minari id such as {task.minari_id}")
-    if dataset == "auto" and not _is_local(task.minari_id) and (problem := _hub_problem()):
+    if dataset == "auto" and not is_local(task.minari_id) and (problem := _hub_problem()):
         say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
         dataset = "generated"
     if dataset in ("generated", stand_in):

@@ -1,0 +1,116 @@
+"""What the agents of a run do and think at its last checkpoint: walks, samples, advantages and weights."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import datasets, restored
+from gtp_jax import agent, population, tasks
+from gtp_jax import placement as placing
+from gtp_jax.agent import AgentState, Batch
+from gtp_jax.data import minari_source
+from gtp_jax.evaluation import Episodes, Evaluator
+from gtp_jax.population import Program
+from gtp_jax.tasks import MazeTask, MultigoalTask
+
+EPISODES = 10  # of one member of each task
+TRANSITIONS = 20_000  # that are judged
+
+
+class Walk(NamedTuple):
+    """What one episode in a maze came to."""
+
+    observations: np.ndarray  # (T, O)
+    success: bool
+
+
+def walks(task: MazeTask, evaluator: Evaluator, played: Sequence[Episodes], seen: Sequence[np.ndarray]) -> list[Walk]:
+    """The episodes of all members of a task, from the observations (M, E, O) of every step."""
+    observations = np.stack(seen)[..., : task.widths[0]]
+    return [
+        Walk(observations[: n + 1, i, e], bool(success))
+        for i, episodes in enumerate(played)
+        if evaluator.tasks[i] is task
+        for e, (n, success) in enumerate(zip(episodes.lengths, episodes.successes))
+    ]
+
+
+def trajectories(task: MultigoalTask, program: Program, state: AgentState, steps: Sequence[int], seed: int):
+    """What the first member makes of the same noise: from it to actions, (K + 1, 1000, D) by K."""
+    obs_dim, action_dim = task.widths
+    actor = jax.tree.map(lambda leaf: leaf[0], state.actor_ema)
+    obs, mask = np.zeros((1000, obs_dim)), jnp.ones(action_dim)
+    arguments = (program.members[0].config, actor, jax.random.key(seed), obs, mask)
+    return {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
+
+
+def first_members(run: restored.Restored) -> restored.Restored:
+    """The run with one member of each program and task: the first that is guided, or the first."""
+
+    def reduce(program):
+        members = program.members
+        order = sorted(range(len(members)), key=lambda i: not members[i].config.is_guided)
+        rows = sorted({members[i].task: i for i in reversed(order)}.values())
+        few = Program(program.label, tuple(members[i] for i in rows))
+        return few, jax.tree.map(lambda leaf: leaf[rows], run.states[program.label])
+
+    reduced = [reduce(program) for program in run.programs]
+    return run._replace(
+        programs=[program for program, _ in reduced], states={program.label: state for program, state in reduced}
+    )
+
+
+def play_mazes(run: restored.Restored, num_steps: int, stack: contextlib.ExitStack) -> dict[str, dict[str, list[Walk]]]:
+    """Walks of the members of a run, by the program's label and the task's name.
+
+    Args:
+        run: of `first_members`.
+        num_steps: K.
+        stack: closes the environments.
+    """
+    evaluator = Evaluator([tasks.get(m.task) for m in run.programs[0].members], EPISODES, run.config.eval.seed)
+    stack.callback(evaluator.close)
+    found = {}
+    for turn, program in enumerate(run.programs):
+        placement, seen = placing.spread(len(program.members), turn), []
+        state = placement.put(run.states[program.label])
+        played = restored.play(evaluator, program, placement, state, num_steps, seen)
+        found[program.label] = {t.name: walks(t, evaluator, played, seen) for t in evaluator.tasks}
+    return found
+
+
+def local_data(run: restored.Restored, name: str) -> minari_source.Dataset | None:
+    """The data set that a task was trained on, or None if it is not in the local store; nothing is downloaded."""
+    record = run.datasets[name]
+    if isinstance(tasks.get(name), MultigoalTask) or not minari_source.is_local(record["id"]):
+        return None
+    return minari_source.Dataset(record["id"], record["source"], minari_source.load(tasks.get(name), record["id"]))
+
+
+def judge(run: restored.Restored, label: str, name: str, data: minari_source.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Advantages and weights (N,) that a program's critic gives some transitions of a task, at most `TRANSITIONS`."""
+    program = next(program for program in run.programs if program.label == label)
+    row = [member.task for member in program.members].index(name)
+    member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[label])
+    (block,), returns = _arranged(data, member, program.num_step_returns)
+    chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]
+    obs, action, next_obs = (column[chosen] for column in block)
+    reward, discount = (column[chosen] for column in returns)
+
+    def widened(columns, width):
+        return np.pad(columns, ((0, 0), (0, width - columns.shape[1])))
+
+    widths = len(state.obs_mean), len(state.action_mask)
+    batch = Batch(widened(obs, widths[0]), widened(action, widths[1]), reward, widened(next_obs, widths[0]), discount)
+    judged = jax.jit(functools.partial(agent.judge, config=program.structure))(state, jax.random.key(0), batch)
+    return tuple(np.asarray(each) for each in judged)
+
+
+def _arranged(data: minari_source.Dataset, member: population.Member, num_step_returns: int):
+    blocks, returns = datasets.arranger({member.task: data})([member.kind], num_step_returns)
+    return list(blocks.values()), returns[member.kind]

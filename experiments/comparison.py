@@ -1,0 +1,221 @@
+"""The parts of a report in which agents are compared: aggregates over tasks, scores by K, learning curves."""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.records import Record, methods
+from gtp_jax import aggregates, figures, page
+from gtp_jax.evaluation import success_interval
+from gtp_jax.figures import Estimate
+from gtp_jax.page import Album
+
+FIRST = ("success_rate", "actor_loss", "critic_loss")  # the curves that are seen at once, by how their names begin
+THRESHOLDS = 101
+
+
+class Member(NamedTuple):
+    """A member of a run, with what a comparison takes from its run."""
+
+    method: str
+    entry: dict  # as in `Record.members`
+    curves: dict[str, dict[int, float]]  # metrics by name and update
+    action_ms: dict[str, float]  # by K
+
+
+def gather(records: Sequence[Record]) -> list[Member]:
+    """The members of all runs."""
+    names = iter(methods(records))
+    return [
+        Member(next(names), entry, record.curves(i), _action_ms(record, entry))
+        for record in records
+        for i, entry in enumerate(record.members)
+    ]
+
+
+def _action_ms(record: Record, entry: dict) -> dict[str, float]:
+    return record.finished["timing"]["action_ms"][entry["agent"]] if record.finished else {}
+
+
+def by_task(members: Sequence[Member]) -> Iterator[tuple[str, dict[str, list[Member]]]]:
+    """Each task, and its members by method."""
+    for task in dict.fromkeys(member.entry["task"] for member in members):
+        own = [member for member in members if member.entry["task"] == task]
+        yield task, {name: [m for m in own if m.method == name] for name in dict.fromkeys(m.method for m in own)}
+
+
+def _is_plane(member: Member) -> bool:
+    return any("off_mode" in score for score in member.entry["eval"].values())
+
+
+# ---------------------------------------------------------------- over tasks
+
+
+def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -> tuple[list[str], list]:
+    """Parts of the page, and (name, rows) of its tables. Methods are compared with those of the same tasks.
+
+    Samples in the plane are left out: they have no score of the kind.
+    """
+    parts, written = [], []
+    scored = [member for member in members if "eval" in member.entry and not _is_plane(member)]
+    tasks_of = {label: frozenset(m.entry["task"] for m in scored if m.method == label) for label in labels}
+    for names in dict.fromkeys(tasks for tasks in tasks_of.values() if tasks):
+        group = [label for label in labels if tasks_of[label] == names]
+        steps = [set(m.entry["eval"]) for m in scored if m.method in group]
+        common = set.intersection(*steps)
+        if not common:
+            continue
+        k = max(common, key=int)
+        scores = {label: _scores(scored, label, sorted(names), k) for label in group}
+        heading = f"{', '.join(sorted(names))} at K = {k}"
+        means = {label: _estimate(aggregates.interquartile_mean, each) for label, each in scores.items()}
+        rows = [["agent", "IQM [95 %]", "tasks", "seeds"]]
+        rows += [
+            [label, _interval(means[label], 1), str(len(each)), " + ".join(str(len(task)) for task in each)]
+            for label, each in scores.items()
+        ]
+        tables = [(f"Interquartile means, {heading}", rows)]
+        pictures = [
+            album.picture(
+                ["iqm", *sorted(names)],
+                functools.partial(figures.draw_intervals, means, "interquartile mean of normalised scores"),
+                f"Interquartile means of {', '.join(group)} with 95 % intervals; the numbers are in the table above.",
+            ),
+            album.picture(
+                ["profiles", *sorted(names)],
+                functools.partial(_draw_profiles, scores, labels),
+                f"Performance profiles of {', '.join(group)}: share of seeds above each score.",
+            ),
+        ]
+        if len(group) > 1:
+            chances = {
+                f"{x} > {y}": _estimate(aggregates.probability_of_improvement, scores[x], scores[y])
+                for i, x in enumerate(group)
+                for y in group[i + 1 :]
+            }
+            chances_rows = [[name, _interval(estimate, 2)] for name, estimate in chances.items()]
+            tables.append((f"Probability of improvement, {heading}", [["X > Y", "P [95 %]"], *chances_rows]))
+            pictures.append(
+                album.picture(
+                    ["improvement", *sorted(names)],
+                    functools.partial(figures.draw_intervals, chances, "P(X > Y)", reference=0.5),
+                    "Probabilities of improvement with 95 % intervals; the numbers are in the table above.",
+                )
+            )
+        parts += [page.heading(3, heading), *(page.table(rows, name) for name, rows in tables), page.pictures(pictures)]
+        written += tables
+    return parts, written
+
+
+def _scores(members, label: str, tasks: Sequence[str], k: str) -> list[np.ndarray]:
+    return [
+        np.array(
+            [m.entry["eval"][k]["normalized_score"] for m in members if (m.method, m.entry["task"]) == (label, task)]
+        )
+        for task in tasks
+    ]
+
+
+def _estimate(statistic, *scores) -> Estimate:
+    low, high = aggregates.bootstrap_interval(statistic, *scores)
+    return statistic(*scores), float(low), float(high)
+
+
+def _interval(estimate: Estimate, digits: int) -> str:
+    mean, low, high = estimate
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _draw_profiles(scores: dict[str, list[np.ndarray]], labels: Sequence[str], file) -> None:
+    every = np.concatenate([task for each in scores.values() for task in each])
+    thresholds = np.linspace(min(0.0, every.min()), max(100.0, every.max()), THRESHOLDS)
+    profile = functools.partial(aggregates.performance_profile, thresholds=thresholds)
+    curves = {
+        label: (thresholds, profile(each), *aggregates.bootstrap_interval(profile, each))
+        for label, each in scores.items()
+    }
+    figures.draw_curves(curves, labels, "normalised score", "share of seeds above it", file)
+
+
+# ---------------------------------------------------------------- by K
+
+
+def by_steps(members: Sequence[Member], labels: Sequence[str], album: Album) -> list[str]:
+    """Scores and the time of an action against K."""
+    pictures = []
+    for task, groups in by_task([member for member in members if "eval" in member.entry]):
+        names, is_plane = ", ".join(groups), _is_plane(next(iter(groups.values()))[0])
+        what = "samples off every mode" if is_plane else "success rate"
+        estimate = _off_mode if is_plane else _success
+        scores = {label: _at_each_step(group, estimate) for label, group in groups.items()}
+        times = {label: _at_each_step(group, _action_ms_of) for label, group in groups.items()}
+        for quantity, points in ((what, scores), ("ms an action", times)):
+            pictures.append(
+                album.picture(
+                    [quantity, "by-K", task],
+                    functools.partial(figures.draw_by_steps, points, labels, quantity),
+                    f"{task}: {quantity} against the number of sampling steps, of {names}.",
+                    f"{task}: {quantity}",
+                )
+            )
+    return [page.pictures(pictures)]
+
+
+def _at_each_step(group: Sequence[Member], estimate) -> dict[int, Estimate]:
+    steps = sorted({k for member in group for k in member.entry["eval"]}, key=int)
+    return {int(k): estimate([member for member in group if k in member.entry["eval"]], k) for k in steps}
+
+
+def _success(group: Sequence[Member], k: str) -> Estimate:
+    scores = [member.entry["eval"][k] for member in group]
+    rates = [score["success_rate"] for score in scores]
+    return float(np.mean(rates)), *success_interval(rates, min(score["episodes"] for score in scores))
+
+
+def _off_mode(group: Sequence[Member], k: str) -> Estimate:
+    return _spread([member.entry["eval"][k]["off_mode"] for member in group])
+
+
+def _action_ms_of(group: Sequence[Member], k: str) -> Estimate:
+    return _spread([member.action_ms[k] for member in group])
+
+
+def _spread(values: Sequence[float]) -> Estimate:
+    return float(np.mean(values)), min(values), max(values)
+
+
+# ---------------------------------------------------------------- in the course of training
+
+
+def learning_curves(members: Sequence[Member], labels: Sequence[str], album: Album) -> list[str]:
+    """Every metric against updates, a line a method, with a band from the least seed to the greatest."""
+    parts = []
+    for task, groups in by_task([member for member in members if member.curves]):
+        metrics = dict.fromkeys(name for group in groups.values() for member in group for name in member.curves)
+        shown, others = [], []
+        for metric in sorted(metrics, key=lambda name: (not name.startswith(FIRST[0]), name)):
+            curves = {label: curve for label, group in groups.items() if (curve := _band(group, metric))}
+            name = metric.replace("_", " ")
+            (shown if metric.startswith(FIRST) else others).append(
+                album.picture(
+                    [metric, task],
+                    functools.partial(figures.draw_curves, curves, labels, "updates", name),
+                    f"{task}: {name} in the course of training, of {', '.join(curves)}.",
+                )
+            )
+        parts += [page.heading(3, task), page.pictures(shown)]
+        if others:
+            parts.append(page.details(f"{len(others)} more metrics of {task}", page.pictures(others)))
+    return parts
+
+
+def _band(group: Sequence[Member], metric: str) -> tuple[np.ndarray, ...] | None:
+    """Updates, and the mean, the least and the greatest of the seeds that have a value there."""
+    curves = [member.curves[metric] for member in group if metric in member.curves]
+    if not curves:
+        return None
+    steps = sorted({step for curve in curves for step in curve})
+    values = np.array([[curve.get(step, np.nan) for step in steps] for curve in curves])
+    return np.array(steps), np.nanmean(values, 0), np.nanmin(values, 0), np.nanmax(values, 0)
