@@ -80,7 +80,7 @@ def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -
         pictures = [
             album.picture(
                 ["iqm", *sorted(names)],
-                functools.partial(figures.draw_intervals, means, "interquartile mean of normalised scores"),
+                functools.partial(figures.draw_intervals, means, "interquartile mean of normalised scores", most=100.0),
                 f"Interquartile means of {', '.join(group)} with 95 % intervals; the numbers are in the table above.",
             ),
             album.picture(
@@ -100,7 +100,7 @@ def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -
             pictures.append(
                 album.picture(
                     ["improvement", *sorted(names)],
-                    functools.partial(figures.draw_intervals, chances, "P(X > Y)", reference=0.5),
+                    functools.partial(figures.draw_intervals, chances, "P(X > Y)", most=1.0, reference=0.5),
                     "Probabilities of improvement with 95 % intervals; the numbers are in the table above.",
                 )
             )
@@ -136,7 +136,7 @@ def _draw_profiles(scores: dict[str, list[np.ndarray]], labels: Sequence[str], f
         label: (thresholds, profile(each), *aggregates.bootstrap_interval(profile, each))
         for label, each in scores.items()
     }
-    figures.draw_curves(curves, labels, "normalised score", "share of seeds above it", file)
+    figures.draw_curves(curves, labels, "normalised score", "share of seeds above it", file, is_share=True)
 
 
 # ---------------------------------------------------------------- by K
@@ -144,23 +144,28 @@ def _draw_profiles(scores: dict[str, list[np.ndarray]], labels: Sequence[str], f
 
 def by_steps(members: Sequence[Member], labels: Sequence[str], album: Album) -> list[str]:
     """Scores and the time of an action against K."""
-    pictures = []
+    pictures, times = [], {}
     for task, groups in by_task([member for member in members if "eval" in member.entry]):
-        names, is_plane = ", ".join(groups), _is_plane(next(iter(groups.values()))[0])
-        what = "samples off every mode" if is_plane else "success rate"
-        estimate = _off_mode if is_plane else _success
+        if _is_plane(next(iter(groups.values()))[0]):
+            what, estimate = "samples off every mode", _off_mode
+        else:
+            what, estimate = "success rate", _success
         scores = {label: _at_each_step(group, estimate) for label, group in groups.items()}
-        times = {label: _at_each_step(group, _action_ms_of) for label, group in groups.items()}
-        for quantity, points in ((what, scores), ("ms an action", times)):
-            pictures.append(
-                album.picture(
-                    [quantity, "by-K", task],
-                    functools.partial(figures.draw_by_steps, points, labels, quantity),
-                    f"{task}: {quantity} against the number of sampling steps, of {names}.",
-                    f"{task}: {quantity}",
-                )
-            )
-    return [page.pictures(pictures)]
+        pictures.append(_against_steps(task, scores, what, labels, album, is_share=True))
+        points = {label: _at_each_step(group, _action_ms_of) for label, group in groups.items()}
+        times.setdefault(repr(points), (points, []))[1].append(task)  # a run takes the time once, for all its tasks
+    for points, names in times.values():
+        pictures.append(_against_steps(", ".join(names), points, "ms an action", labels, album, is_share=False))
+    return [page.pictures(pictures)] if pictures else []
+
+
+def _against_steps(task: str, points: dict, what: str, labels: Sequence[str], album: Album, *, is_share: bool) -> str:
+    return album.picture(
+        [what, "by-K", task],
+        functools.partial(figures.draw_by_steps, points, labels, what, is_share=is_share),
+        f"{task}: {what} against the number of sampling steps, of {', '.join(points)}.",
+        f"{task}: {what}",
+    )
 
 
 def _at_each_step(group: Sequence[Member], estimate) -> dict[int, Estimate]:
@@ -201,7 +206,9 @@ def learning_curves(members: Sequence[Member], labels: Sequence[str], album: Alb
             (shown if metric.startswith(FIRST) else others).append(
                 album.picture(
                     [metric, task],
-                    functools.partial(figures.draw_curves, curves, labels, "updates", name),
+                    functools.partial(
+                        figures.draw_curves, curves, labels, "updates", name, is_share=metric.startswith(FIRST[0])
+                    ),
                     f"{task}: {name} in the course of training, of {', '.join(curves)}.",
                 )
             )

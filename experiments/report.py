@@ -32,6 +32,7 @@ OUT = flags.DEFINE_string("out", None, "Folder for the report.")
 
 BEST = "best (chosen on test)"
 PUBLISHED = "published (K = 5)"
+LAST = ("episodes", "seeds", "ms an action", "updates/s", "data set", "source")  # columns
 
 
 AGGREGATES = (
@@ -46,8 +47,8 @@ CURVES = (
     "since the last value; success rates are those of the evaluations on the way and of the last one."
 )
 BEHAVIOUR = (
-    f"The first seed of each agent at its last checkpoint, {EPISODES} episodes from the start (triangle) to the goal "
-    "(green). They are not those of the scores. Paths that reach the goal are blue, others red up to a cross."
+    f"The first seed of each agent at its last checkpoint. In a maze it has played {EPISODES} episodes for this page, "
+    "from the start (triangle) to the goal (green); paths that reach it are blue, others red up to a cross."
 )
 JUDGEMENTS = (
     "Advantages of data that were drawn at random, by the critic of the last checkpoint, and the weights that they "

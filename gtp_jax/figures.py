@@ -5,7 +5,7 @@ Needs matplotlib, which is in the extra `report`.
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import matplotlib
 import numpy as np
@@ -29,18 +29,21 @@ STYLE = {
 }
 SIZE = (3.6, 2.7)  # inches: what a phone shows without making it smaller
 
+WHOLE = {"ylim": (-0.03, 1.03)}  # of shares
+
 Estimate = tuple[float, float, float]  # with the lower and the upper end of its interval
 
 
 @contextlib.contextmanager
-def _panel(file: pathlib.Path, size=SIZE, num_labels: int = 0) -> Iterator[pyplot.Axes]:
+def _panel(file: pathlib.Path, size=SIZE, labels: Collection[str] = ()) -> Iterator[pyplot.Axes]:
     """Axes to draw on; the legend of several labels comes below them."""
-    rows = -(-num_labels // 2) if num_labels > 1 else 0
+    columns = max(1, min(3, 44 // (max(map(len, map(_short, labels)), default=0) + 6)))
+    rows = -(-len(labels) // columns) if len(labels) > 1 else 0
     with matplotlib.rc_context(STYLE):
         figure, axes = pyplot.subplots(figsize=(size[0], size[1] + 0.19 * rows))
         yield axes
         if rows:
-            figure.legend(loc="outside lower center", ncols=2)
+            figure.legend(loc="outside lower center", ncols=columns)
         figure.savefig(file, dpi=160)
         pyplot.close(figure)
 
@@ -55,29 +58,41 @@ def draw_curves(
     x_name: str,
     y_name: str,
     file: pathlib.Path,
+    *,
+    is_share: bool = False,
 ) -> None:
     """Lines with bands.
 
     Args:
         curves: x, y, and the lower and the upper end of the band, (S,) each, by label.
         labels: of all pictures that are seen together; each keeps its colour in all of them.
+        is_share: y lies between 0 and 1, all of which is shown.
     """
-    with _panel(file, num_labels=len(curves)) as axes:
+    with _panel(file, labels=curves) as axes:
         for label, (x, y, low, high) in curves.items():
             look = _look(labels.index(label))
             axes.plot(x, y, label=_short(label), lw=1.3, marker="o" if len(x) == 1 else None, **look)
             axes.fill_between(x, low, high, color=look["color"], alpha=0.2, lw=0)
-        axes.set(xlabel=x_name, ylabel=y_name)
+        axes.set(xlabel=x_name, ylabel=y_name, **WHOLE if is_share else {})
         axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
         axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
 
 
 def draw_by_steps(
-    points: Mapping[str, Mapping[int, Estimate]], labels: Sequence[str], y_name: str, file: pathlib.Path
+    points: Mapping[str, Mapping[int, Estimate]],
+    labels: Sequence[str],
+    y_name: str,
+    file: pathlib.Path,
+    *,
+    is_share: bool = False,
 ) -> None:
-    """Estimates with their intervals against K, side by side where several labels have the same K."""
+    """Estimates with their intervals against K, side by side where several labels have the same K.
+
+    Args:
+        labels, is_share: as of `draw_curves`.
+    """
     steps = sorted({k for estimates in points.values() for k in estimates})
-    with _panel(file, num_labels=len(points)) as axes:
+    with _panel(file, labels=points) as axes:
         for i, (label, estimates) in enumerate(points.items()):
             x = np.array([steps.index(k) for k in estimates]) + (i - (len(points) - 1) / 2) * 0.5 / len(points)
             y, low, high = np.array(list(estimates.values())).T
@@ -86,15 +101,21 @@ def draw_by_steps(
             axes.errorbar(x, y, (y - low, high - y), label=_short(label), marker=marker, ms=4, lw=1, **_look(number))
         axes.set(xlabel="sampling steps K", ylabel=y_name, xticks=range(len(steps)), xticklabels=steps)
         axes.set_xlim(-0.5, len(steps) - 0.5)
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+        axes.set(**WHOLE if is_share else {"ylim": (0, None)})
 
 
 def draw_intervals(
-    estimates: Mapping[str, Estimate], x_name: str, file: pathlib.Path, reference: float | None = None
+    estimates: Mapping[str, Estimate],
+    x_name: str,
+    file: pathlib.Path,
+    *,
+    most: float,
+    reference: float | None = None,
 ) -> None:
     """One estimate a row, with its interval.
 
     Args:
+        most: up to which the axis goes at least, from 0 at most.
         reference: a value to compare with, as a dashed line.
     """
     with _panel(file, (SIZE[0], 0.8 + 0.28 * len(estimates))) as axes:
@@ -105,6 +126,9 @@ def draw_intervals(
             axes.plot([mean, mean], [row - 0.25, row + 0.25], color=COLOURS[0], lw=2)
         axes.set_yticks(range(len(estimates)), map(_short, estimates))
         axes.set(xlabel=x_name, ylim=(len(estimates) - 0.5, -0.5))
+        ends = [0.0, most, *(end for estimate in estimates.values() for end in estimate)]
+        margin = 0.03 * (max(ends) - min(ends))
+        axes.set_xlim(min(ends) - margin, max(ends) + margin)
         axes.grid(axis="y", visible=False)
 
 

@@ -32,8 +32,9 @@ a { color: var(--link); }
 .skip:focus { left: 1rem; top: 1rem; z-index: 1; }
 nav ul { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; list-style: none; padding: 0; }
 nav a { display: inline-block; padding: .3rem 0; }
-.scroll { overflow-x: auto; margin: 1rem 0; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; min-width: 100%; }
+.scroll { overflow-x: auto; width: fit-content; max-width: 100%; margin: 1rem 0; border: 1px solid var(--line);
+  border-radius: 6px; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .75rem; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--line); }
 tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--tint); }
@@ -45,7 +46,8 @@ figure { margin: 0; min-width: 0; }
 figure img { display: block; width: 100%; height: auto; background: #fff; border: 1px solid var(--line);
   border-radius: 6px; filter: brightness(var(--plate)); }
 .wide { padding: .7rem; }
-.wide figure { min-width: 44rem; }
+.wide figure { width: 66rem; }
+.wide img { border: 0; }
 figcaption { color: var(--soft); font-size: .875rem; margin-top: .35rem; }
 pre { overflow-x: auto; padding: .7rem; background: var(--tint); border: 1px solid var(--line); border-radius: 6px;
   font: .85rem/1.5 ui-monospace, monospace; white-space: pre-wrap; }

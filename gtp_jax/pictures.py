@@ -13,6 +13,7 @@ from matplotlib import pyplot
 
 # Okabe and Ito's, which differ to the colour-blind too.
 GOOD, BAD, GOAL, WALL = "#0072B2", "#D55E00", "#009E73", "0.25"
+DATA = matplotlib.colors.LinearSegmentedColormap.from_list("data", ["0.97", "0.65"])
 
 
 def draw_paths(
@@ -30,30 +31,28 @@ def draw_paths(
         file: PNG to write.
         positions: (N, 2) of the data, of which there are the more the darker the grey.
     """
-    size = np.array(task.maze_map).shape[::-1]
-    figure, axes = pyplot.subplots(figsize=(5, 5 * size[1] / size[0] + 0.4), layout="constrained")
+    rows, columns = np.array(task.maze_map).shape
+    figure, axes = pyplot.subplots(figsize=(3.6, 3.6 * rows / columns + 0.3), layout="constrained")
     if positions is not None:
-        x, y = ((np.arange(4 * n + 1) / 4 - n / 2) * task.cell_size for n in size)
+        x, y = ((np.arange(4 * n + 1) / 4 - n / 2) * task.cell_size for n in (columns, rows))
         counts, *_ = np.histogram2d(*positions.T, bins=(x, y))
-        norm = matplotlib.colors.LogNorm(1, 4 * counts.max())  # the darkest grey is left to the walls
-        axes.pcolormesh(x, y, np.ma.masked_equal(counts, 0).T, norm=norm, cmap="Greys", lw=0, rasterized=True)
+        axes.pcolormesh(x, y, np.ma.masked_equal(counts, 0).T, norm=matplotlib.colors.LogNorm(), cmap=DATA)
     for (row, column), wall in np.ndenumerate(np.array(task.maze_map)):
         if wall:
             corner = task.cell_centre((row, column)) - task.cell_size / 2
             axes.add_patch(pyplot.Rectangle(corner, task.cell_size, task.cell_size, color=WALL, lw=0))
+    axes.add_patch(pyplot.Circle(task.goal_xy, SUCCESS_RADIUS, fc=GOAL, ec=GOAL, alpha=0.5))
     for path, success in sorted(zip(paths, successes), key=lambda pair: pair[1], reverse=True):
-        axes.plot(*path.T, color=GOOD if success else BAD, lw=0.9, alpha=0.7)
+        axes.plot(*path.T, color=GOOD if success else BAD, lw=0.8, alpha=0.8)
         if not success:
-            axes.plot(*path[-1], "x", color=BAD, ms=6, mew=1.5, zorder=4)
-    axes.add_patch(pyplot.Circle(task.goal_xy, SUCCESS_RADIUS, color=GOAL, zorder=3))
-    axes.plot(*task.cell_centre(task.start), "k^", ms=7, mec="white", zorder=5)
-    axes.set_title(
-        f"{task.name}: {np.count_nonzero(successes)} of {len(successes)} episodes reach the goal", fontsize=10
-    )
-    axes.set_aspect("equal")
-    axes.autoscale_view()
+            axes.plot(*path[-1], "x", color=BAD, ms=5, mew=1.5, zorder=4)
+    axes.plot(*task.cell_centre(task.start), "k^", ms=6, mec="white", zorder=5)
+    axes.set_title(f"{task.name}: {np.count_nonzero(successes)} of {len(successes)} reach the goal", fontsize=9)
+    edge = 0.7 * task.cell_size  # of the walls around everything a little is enough
+    half = task.cell_size * np.array([columns, rows]) / 2 - edge
+    axes.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
     axes.set_axis_off()
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=160, bbox_inches="tight", pad_inches=0.05)
     pyplot.close(figure)
 
 
