@@ -69,7 +69,7 @@ def read(paths: Sequence[pathlib.Path]) -> list[Record]:
         UserError: one of them holds a link, or a file that is not what `experiments.train` writes.
     """
     names = [path.name for path in paths]
-    names = [_word(path if names.count(path.name) > 1 else path.name) for path in paths]
+    names = [word(path if names.count(path.name) > 1 else path.name) for path in paths]
     return [_read(path, name) for path, name in zip(paths, names)]
 
 
@@ -145,23 +145,23 @@ def _members_to_be(path: pathlib.Path, settings: dict) -> list[dict]:
 
 
 def _member(member: dict) -> dict:
-    scores = {str(int(k)): {_word(n): _score(n, v) for n, v in row.items()} for k, row in member["eval"].items()}
+    scores = {str(int(k)): {word(n): _score(n, v) for n, v in row.items()} for k, row in member["eval"].items()}
     if not scores or any(row["episodes"] < 1 for row in scores.values()):
         raise ValueError("a member was not evaluated")
     dataset = member["dataset"]
     return {
-        "task": _word(member["task"]),
-        "agent": _word(member["agent"]),
+        "task": word(member["task"]),
+        "agent": word(member["agent"]),
         "seed": int(member["seed"]),
         "hparams": _hparams(member["hparams"]),
         "diverged": bool(member["diverged"]),
-        "dataset": {name: _word(dataset[name]) for name in ("id", "source", "num_transitions")},
+        "dataset": {name: word(dataset[name]) for name in ("id", "source", "num_transitions")},
         "eval": scores,
     }
 
 
 def _hparams(values: dict) -> dict:
-    words = {_word(name): _word(list(v) if isinstance(v, tuple) else v) for name, v in values.items()}
+    words = {word(name): word(list(v) if isinstance(v, tuple) else v) for name, v in values.items()}
     return words | {name: _number(values[name]) for name in NUMBERS}
 
 
@@ -178,13 +178,13 @@ def _finished(content: dict, members: list[dict]) -> dict:
             timing["action_ms"][member["agent"]][k]
     return {
         "timing": timing,
-        "versions": {_word(name): _word(version) for name, version in content["versions"].items()},
-        **{name: _word(content[name]) for name in ("command", "date", "device", "hardware")},
+        "versions": {word(name): word(version) for name, version in content["versions"].items()},
+        **{name: word(content[name]) for name in ("command", "date", "device", "hardware")},
     }
 
 
 def _numbers(tree):
-    return {_word(k): _numbers(v) for k, v in tree.items()} if isinstance(tree, dict) else _number(tree)
+    return {word(k): _numbers(v) for k, v in tree.items()} if isinstance(tree, dict) else _number(tree)
 
 
 def _metrics(line: dict, num_members: int) -> dict:
@@ -192,7 +192,7 @@ def _metrics(line: dict, num_members: int) -> dict:
     for name, values in line.items():
         if len(values) != num_members:
             raise ValueError(f"{name} has {len(values)} values for {num_members} members")
-        checked[_word(name)] = [math.nan if value is None else _number(value) for value in values]
+        checked[word(name)] = [math.nan if value is None else _number(value) for value in values]
     return checked
 
 
@@ -202,6 +202,6 @@ def _number(value) -> float:
     return float(value)
 
 
-def _word(value) -> str:
+def word(value) -> str:
     """A text without letters that a terminal would take for a command."""
     return "".join(c if c.isprintable() else "?" for c in str(value)[:LONGEST_WORD])

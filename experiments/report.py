@@ -32,7 +32,7 @@ OUT = flags.DEFINE_string("out", None, "Folder for the report.")
 
 BEST = "best (chosen on test)"
 PUBLISHED = "published (K = 5)"
-LAST = ("episodes", "seeds", "ms an action", "updates/s", "data set", "source")  # columns
+LAST = ("episodes", "samples", "seeds", "ms an action", "updates/s", "data set", "source")  # columns
 
 
 AGGREGATES = (
@@ -81,7 +81,14 @@ def score_tables(runs: Sequence[Record]) -> dict[str, list[list[str]]]:
     order = list(dict.fromkeys(member["task"] for member in members))
     members.sort(key=lambda member: order.index(member["task"]))
     timings = {run.name if len(runs) > 1 else None: run.finished["timing"] for run in finished}
-    return {"Samples" if "off mode" in rows[0] else "Scores": rows for rows in tables.scores(members, timings, beside)}
+    found = (moved(rows, LAST) for rows in tables.scores(members, timings, beside))
+    return {"Samples" if "off mode" in rows[0] else "Scores": rows for rows in found}
+
+
+def moved(rows: Sequence[list[str]], names: Sequence[str]) -> list[list[str]]:
+    """A table with the columns of these names at its end."""
+    order = sorted(range(len(rows[0])), key=lambda i: names.index(rows[0][i]) + 1 if rows[0][i] in names else 0)
+    return [[row[i] for i in order] for row in rows]
 
 
 def describe_scores(tables_: Mapping[str, list[list[str]]], runs: Sequence[Record]) -> list[str]:
@@ -132,7 +139,7 @@ def describe_run(run: Record) -> list[str]:
         step = max((line["step"] for line in run.metrics), default=0)
         parts.append(page.text(f"Not finished: its metrics end at update {step}."))
     settings = {k: v for k, v in run.settings.items() if k not in ("agent", "agents")}
-    agents = {name: dict(flat(fields)) for name, fields in run.settings["agents"].items()}
+    agents = {records.word(name): dict(flat(fields)) for name, fields in run.settings["agents"].items()}
     fields = dict.fromkeys(field for values in agents.values() for field in values)
     columns = [["setting", *agents], *([field, *(a.get(field, "") for a in agents.values())] for field in fields)]
     return [
@@ -148,7 +155,8 @@ def flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield records.word(f"{prefix}{name}"), records.word(text)
 
 
 # ---------------------------------------------------------------- all of it

@@ -23,6 +23,7 @@ STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "0.9",
+    "axes.axisbelow": True,
     "legend.frameon": False,
     "legend.fontsize": 8,
     "figure.constrained_layout.use": True,
