@@ -47,13 +47,14 @@ def find(folders: Sequence[str]) -> list[pathlib.Path]:
     """The working directories among folders, and right below those which are none, as in that of a sweep.
 
     Raises:
-        UserError: a folder is not there, or holds no run.
+        UserError: a folder is not there, holds no run, or holds a link.
     """
     found = []
     for folder in folders:
         path = pathlib.Path(folder).expanduser().absolute()
         if not path.is_dir():
             raise UserError(f"{path} is no folder; give working directories of experiments.train")
+        refuse_links(path)
         is_run = (path / "config.json").exists()
         inside = [path] if is_run else sorted(file.parent for file in path.glob("*/config.json"))
         if not inside:
@@ -63,10 +64,10 @@ def find(folders: Sequence[str]) -> list[pathlib.Path]:
 
 
 def read(paths: Sequence[pathlib.Path]) -> list[Record]:
-    """The runs in some working directories.
+    """The runs in some working directories, of `find`.
 
     Raises:
-        UserError: one of them holds a link, or a file that is not what `experiments.train` writes.
+        UserError: one of them holds a file that is not as `experiments.train` writes it.
     """
     names = [path.name for path in paths]
     names = [word(path if names.count(path.name) > 1 else path.name) for path in paths]
@@ -74,7 +75,6 @@ def read(paths: Sequence[pathlib.Path]) -> list[Record]:
 
 
 def _read(path: pathlib.Path, name: str) -> Record:
-    refuse_links(path)
     settings, file = restored.settings(path), path / "results.json"
     try:
         if not all(isinstance(fields, dict) for fields in settings["agents"].values()):

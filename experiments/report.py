@@ -30,7 +30,7 @@ from gtp_jax.trust import refuse_links
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the runs' objective.")
 OUT = flags.DEFINE_string("out", None, "Folder for the report.")
 
-BEST = "best (chosen on test)"
+BEST = "best rate (chosen on test)"
 PUBLISHED = "published (K = 5)"
 LAST = ("episodes", "samples", "seeds", "ms an action", "updates/s", "data set", "source")  # columns
 
@@ -121,15 +121,15 @@ def describe_run(run: Record) -> list[str]:
     parts = [page.heading(3, run.name)]
     if run.finished:
         timing = run.finished["timing"]
-        minutes = {name: f"{timing[f'{name}_s'] / 60:.1f}" for name in ("total", "dataset", "compile", "train", "eval")}
+        took = {name: duration(timing[f"{name}_s"]) for name in ("total", "dataset", "compile", "train", "eval")}
         parts += [
             page.code(run.finished["command"]),
             page.facts(
                 {
                     "date": run.finished["date"],
                     "hardware": f"{run.finished['hardware']} ({run.finished['device']})",
-                    "time": f"{minutes['total']} min: data {minutes['dataset']}, compilation {minutes['compile']}, "
-                    f"training {minutes['train']}, evaluation {minutes['eval']}",
+                    "time": f"{took['total']}: data {took['dataset']}, compilation {took['compile']}, "
+                    f"training {took['train']}, evaluation {took['eval']}",
                     "speed": f"{timing['member_updates_per_s']:.0f} member-updates/s",
                     "versions": ", ".join(f"{name} {version}" for name, version in run.finished["versions"].items()),
                 }
@@ -147,6 +147,10 @@ def describe_run(run: Record) -> list[str]:
         page.details("Settings", page.table([["setting", "value"], *flat(settings)], f"Settings of {run.name}")),
         page.details("Agents", page.table(columns, f"Settings of the agents of {run.name}")),
     ]
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def flat(settings: Mapping, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -190,11 +194,13 @@ def write(runs: Sequence[Record], out: pathlib.Path, stack: contextlib.ExitStack
     title = f"Report on {runs[0].name}" if len(runs) == 1 else f"Report on {len(runs)} runs"
     about = page.text(f"Made on {datetime.date.today()} of {', '.join(run.name for run in runs)}.")
     whole = page.page(title, [about], {name: parts for name, parts in sections.items() if parts})
-    (out / "report.html").write_text(whole)
+    (out / "report.html").write_text(whole, encoding="utf-8")
     every = {**scores, **dict(aggregate_tables)}
-    (out / "tables.md").write_text("\n".join(f"## {name}\n\n{tables.markdown(rows)}\n" for name, rows in every.items()))
+    markdown = (f"## {tables.markdown_text(name)}\n\n{tables.markdown(rows)}\n" for name, rows in every.items())
+    (out / "tables.md").write_text("\n".join(markdown), encoding="utf-8")
     latex = (f"% {name}\n{tables.latex(rows)}\n" for name, rows in every.items())
-    (out / "tables.tex").write_text("\n".join(["% These take \\usepackage{booktabs}.\n", *latex]))
+    whole = "\n".join(["% These take \\usepackage{booktabs}.\n", *latex])
+    (out / "tables.tex").write_text(whole, encoding="utf-8")
 
 
 def main(stack: contextlib.ExitStack, *folders: str) -> None:

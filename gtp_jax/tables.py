@@ -90,9 +90,14 @@ def _table(members: Sequence[dict], cells_of, timings, beside) -> list[list[str]
     return [heads, *([cells.get(name, "") for name in heads] for cells in rows)]
 
 
+def markdown_text(words: str) -> str:
+    """Text that ends no cell and holds no tag."""
+    return words.translate(_MARKDOWN)
+
+
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table of cells, the first row its head."""
-    rows = [[cell.translate(_MARKDOWN) for cell in row] for row in rows]
+    rows = [list(map(markdown_text, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
