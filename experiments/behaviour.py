@@ -13,6 +13,7 @@ from experiments import datasets, restored
 from gtp_jax import agent, population, tasks
 from gtp_jax import placement as placing
 from gtp_jax.agent import AgentState, Batch
+from gtp_jax.agent_config import NUMBERS
 from gtp_jax.data import minari_source
 from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.population import Program
@@ -50,13 +51,18 @@ def trajectories(task: MultigoalTask, program: Program, state: AgentState, steps
 
 
 def first_members(run: restored.Restored) -> restored.Restored:
-    """The run with one member of each program and task: the first that is guided, or the first."""
+    """The run with one member of each program and task: the first that is guided, or the first.
+
+    Where members of a program differ in numbers, its label says which they have.
+    """
 
     def reduce(program):
         members = program.members
+        swept = [name for name in NUMBERS if isinstance(program.fields[name], tuple)]
         order = sorted(range(len(members)), key=lambda i: not members[i].config.is_guided)
         rows = sorted({members[i].task: i for i in reversed(order)}.values())
-        few = Program(program.label, tuple(members[i] for i in rows))
+        values = (f"{name}={getattr(members[rows[0]].config, name):g}" for name in swept)
+        few = Program(" ".join([program.label, *values]), tuple(members[i] for i in rows))
         return few, jax.tree.map(lambda leaf: leaf[rows], run.states[program.label])
 
     reduced = [reduce(program) for program in run.programs]

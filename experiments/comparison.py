@@ -1,6 +1,7 @@
 """The parts of a report in which agents are compared: aggregates over tasks, scores by K, learning curves."""
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -8,12 +9,14 @@ import numpy as np
 
 from experiments.records import Record, methods
 from gtp_jax import aggregates, figures, page
+from gtp_jax.aggregates import Scores
 from gtp_jax.evaluation import success_interval
 from gtp_jax.figures import Estimate
 from gtp_jax.page import Album
 
 FIRST = ("success_rate", "actor_loss", "critic_loss")  # the curves that are seen at once, by how their names begin
 THRESHOLDS = 101
+MOST_PAIRED = 6  # agents; of more, the one with the greatest mean is compared with the others
 
 
 class Member(NamedTuple):
@@ -60,56 +63,49 @@ def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -
     """
     parts, written = [], []
     scored = [member for member in members if "eval" in member.entry and not _is_plane(member)]
-    tasks_of = {label: frozenset(m.entry["task"] for m in scored if m.method == label) for label in labels}
+    tasks_of = {label: tuple(sorted({m.entry["task"] for m in scored if m.method == label})) for label in labels}
     for names in dict.fromkeys(tasks for tasks in tasks_of.values() if tasks):
         group = [label for label in labels if tasks_of[label] == names]
-        steps = [set(m.entry["eval"]) for m in scored if m.method in group]
-        common = set.intersection(*steps)
-        if not common:
-            continue
-        k = max(common, key=int)
-        scores = {label: _scores(scored, label, sorted(names), k) for label in group}
-        heading = f"{', '.join(sorted(names))} at K = {k}"
-        means = {label: _estimate(aggregates.interquartile_mean, each) for label, each in scores.items()}
-        rows = [["agent", "IQM [95 %]", "tasks", "seeds"]]
-        rows += [
-            [label, _interval(means[label], 1), str(len(each)), " + ".join(str(len(task)) for task in each)]
-            for label, each in scores.items()
-        ]
-        tables = [(f"Interquartile means, {heading}", rows)]
-        pictures = [
-            album.picture(
-                ["iqm", *sorted(names)],
-                functools.partial(figures.draw_intervals, means, "interquartile mean of normalised scores", most=100.0),
-                f"Interquartile means of {', '.join(group)} with 95 % intervals; the numbers are in the table above.",
-            ),
-            album.picture(
-                ["profiles", *sorted(names)],
-                functools.partial(_draw_profiles, scores, labels),
-                f"Performance profiles of {', '.join(group)}: share of seeds above each score.",
-            ),
-        ]
-        if len(group) > 1:
-            chances = {
-                f"{x} > {y}": _estimate(aggregates.probability_of_improvement, scores[x], scores[y])
-                for i, x in enumerate(group)
-                for y in group[i + 1 :]
-            }
-            chances_rows = [[name, _interval(estimate, 2)] for name, estimate in chances.items()]
-            tables.append((f"Probability of improvement, {heading}", [["X > Y", "P [95 %]"], *chances_rows]))
-            pictures.append(
-                album.picture(
-                    ["improvement", *sorted(names)],
-                    functools.partial(figures.draw_intervals, chances, "P(X > Y)", most=1.0, reference=0.5),
-                    "Probabilities of improvement with 95 % intervals; the numbers are in the table above.",
-                )
-            )
-        parts += [page.heading(3, heading), *(page.table(rows, name) for name, rows in tables), page.pictures(pictures)]
-        written += tables
+        if steps := set.intersection(*(set(m.entry["eval"]) for m in scored if m.method in group)):
+            k = max(steps, key=int)
+            scores = {label: _scores(scored, label, names, k) for label in group}
+            tables, pictures = _aggregate(scores, f"{', '.join(names)} at K = {k}", names, labels, album)
+            shown = [page.table(rows, name) for name, rows in tables]
+            parts += [page.heading(3, f"{', '.join(names)} at K = {k}"), *shown, page.pictures(pictures)]
+            written += tables
     return parts, written
 
 
-def _scores(members, label: str, tasks: Sequence[str], k: str) -> list[np.ndarray]:
+def _aggregate(scores: dict[str, Scores], heading: str, names, labels: Sequence[str], album: Album):
+    """Tables, (name, rows) each, and pictures of methods with scores in the same tasks."""
+    group = ", ".join(scores)
+    means = {label: _estimate(aggregates.interquartile_mean, each) for label, each in scores.items()}
+    rows = [["agent", "IQM [95 %]", "tasks", "seeds"]]
+    for label, each in scores.items():
+        seeds = " + ".join(str(len(task)) for task in each)
+        rows.append([label, _interval(means[label], 1), str(len(each)), seeds])
+    draw = functools.partial(figures.draw_intervals, means, "interquartile mean of normalised scores", most=100.0)
+    alt = f"Interquartile means of {group} with 95 % intervals; the numbers are in the table above."
+    tables, pictures = [(f"Interquartile means, {heading}", rows)], [album.picture(["iqm", *names], draw, alt)]
+    draw = functools.partial(_draw_profiles, scores, labels)
+    alt = f"Performance profiles of {group}: share of seeds above each score."
+    pictures.append(album.picture(["profiles", *names], draw, alt))
+    if len(scores) > 1:
+        ranked = sorted(scores, key=lambda label: means[label][0], reverse=True)
+        best, *others = ranked
+        pairs = itertools.combinations(ranked, 2) if len(ranked) <= MOST_PAIRED else [(best, each) for each in others]
+        chances = {
+            f"{x} > {y}": _estimate(aggregates.probability_of_improvement, scores[x], scores[y]) for x, y in pairs
+        }
+        rows = [["X > Y", "P [95 %]"], *([pair, _interval(estimate, 2)] for pair, estimate in chances.items())]
+        tables.append((f"Probability of improvement, {heading}", rows))
+        draw = functools.partial(figures.draw_intervals, chances, "P(X > Y)", most=1.0, reference=0.5)
+        alt = "Probabilities of improvement with 95 % intervals; the numbers are in the table above."
+        pictures.append(album.picture(["improvement", *names], draw, alt))
+    return tables, pictures
+
+
+def _scores(members, label: str, tasks: Sequence[str], k: str) -> Scores:
     return [
         np.array(
             [m.entry["eval"][k]["normalized_score"] for m in members if (m.method, m.entry["task"]) == (label, task)]
@@ -128,7 +124,7 @@ def _interval(estimate: Estimate, digits: int) -> str:
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def _draw_profiles(scores: dict[str, list[np.ndarray]], labels: Sequence[str], file) -> None:
+def _draw_profiles(scores: dict[str, Scores], labels: Sequence[str], file) -> None:
     every = np.concatenate([task for each in scores.values() for task in each])
     thresholds = np.linspace(min(0.0, every.min()), max(100.0, every.max()), THRESHOLDS)
     profile = functools.partial(aggregates.performance_profile, thresholds=thresholds)

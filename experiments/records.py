@@ -54,11 +54,11 @@ def find(folders: Sequence[str]) -> list[pathlib.Path]:
         path = pathlib.Path(folder).expanduser().absolute()
         if not path.is_dir():
             raise UserError(f"{path} is no folder; give working directories of experiments.train")
-        refuse_links(path)
         is_run = (path / "config.json").exists()
         inside = [path] if is_run else sorted(file.parent for file in path.glob("*/config.json"))
         if not inside:
             raise UserError(f"{path} holds no run: there is no config.json, nor in the folders right below it")
+        refuse_links(path)
         found += inside
     return list(dict.fromkeys(found))
 

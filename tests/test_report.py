@@ -270,6 +270,14 @@ def test_results_are_refused_with(name, files):
     assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("line", ['{"step": 700, "actor_loss": [1.0]}', '{"actor_loss": [1.0, 2.0]}', "[]", "{"])
+def test_metrics_are_refused_with(line, files):
+    with (files / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl is not as this version writes it"):
+        records.read([files])
+
+
 # ------------------------------------------------------------------------------------------------- names
 
 
