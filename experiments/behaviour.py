@@ -14,7 +14,8 @@ from gtp_jax import agent, population, tasks
 from gtp_jax import placement as placing
 from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import NUMBERS
-from gtp_jax.data import minari_source
+from gtp_jax.data import rewards, sources
+from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.population import Program
 from gtp_jax.tasks import MazeTask, MultigoalTask
@@ -72,33 +73,40 @@ def first_members(run: restored.Restored) -> restored.Restored:
 
 
 def play_mazes(run: restored.Restored, num_steps: int, stack: contextlib.ExitStack) -> dict[str, dict[str, list[Walk]]]:
-    """Walks of the members of a run, by the program's label and the task's name.
+    """Walks of the members of a run that are in mazes, by the program's label and the task's name.
 
     Args:
         run: of `first_members`.
         num_steps: K.
         stack: closes the environments.
     """
-    evaluator = Evaluator([tasks.get(m.task) for m in run.programs[0].members], EPISODES, run.config.eval.seed)
+    rows = [i for i, m in enumerate(run.programs[0].members) if isinstance(tasks.get(m.task), MazeTask)]
+    members = [run.programs[0].members[i] for i in rows]  # all programs have the same tasks
+    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES, run.config.eval.seed)
     stack.callback(evaluator.close)
     found = {}
     for turn, program in enumerate(run.programs):
-        placement, seen = placing.spread(len(program.members), turn), []
-        state = placement.put(run.states[program.label])
-        played = restored.play(evaluator, program, placement, state, num_steps, seen)
+        few = Program(program.label, tuple(program.members[i] for i in rows))
+        placement, seen = placing.spread(len(rows), turn), []
+        state = placement.put(jax.tree.map(lambda leaf: leaf[rows], run.states[program.label]))
+        played = restored.play(evaluator, few, placement, state, num_steps, seen)
         found[program.label] = {t.name: walks(t, evaluator, played, seen) for t in evaluator.tasks}
     return found
 
 
-def local_data(run: restored.Restored, name: str) -> minari_source.Dataset | None:
-    """The data set that a task was trained on, or None if it is not in the local store; nothing is downloaded."""
-    record = run.datasets[name]
-    if isinstance(tasks.get(name), MultigoalTask) or not minari_source.is_local(record["id"]):
-        return None
-    return minari_source.Dataset(record["id"], record["source"], minari_source.load(tasks.get(name), record["id"]))
+def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
+    """The data that a task was trained on, rewards as in training, or None if they are not at hand.
+
+    Raises:
+        UserError: they are damaged, or config.json does not say what training made of their rewards.
+    """
+    if (transform := run.config.get("reward")) not in rewards.TRANSFORMS:
+        raise UserError(f"reward = {transform!r} must be one of {', '.join(rewards.TRANSFORMS)}")
+    found = sources.local(tasks.get(name), run.datasets[name])
+    return found and datasets.with_rewards(found, transform)
 
 
-def judge(run: restored.Restored, label: str, name: str, data: minari_source.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def judge(run: restored.Restored, label: str, name: str, data: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Advantages and weights (N,) that a program's critic gives some transitions of a task, at most `TRANSITIONS`."""
     program = next(program for program in run.programs if program.label == label)
     row = [member.task for member in program.members].index(name)
@@ -117,6 +125,6 @@ def judge(run: restored.Restored, label: str, name: str, data: minari_source.Dat
     return tuple(np.asarray(each) for each in judged)
 
 
-def _arranged(data: minari_source.Dataset, member: population.Member, num_step_returns: int):
+def _arranged(data: sources.Dataset, member: population.Member, num_step_returns: int):
     blocks, returns = datasets.arranger({member.task: data})([member.kind], num_step_returns)
     return list(blocks.values()), returns[member.kind]

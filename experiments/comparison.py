@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.records import Record, methods
-from gtp_jax import aggregates, figures, page
+from gtp_jax import aggregates, figures, page, tables
 from gtp_jax.aggregates import Scores
-from gtp_jax.evaluation import success_interval
+from gtp_jax.evaluation import mean_interval, success_interval
 from gtp_jax.figures import Estimate
 from gtp_jax.page import Album
 
@@ -49,10 +49,6 @@ def by_task(members: Sequence[Member]) -> Iterator[tuple[str, dict[str, list[Mem
         yield task, {name: [m for m in own if m.method == name] for name in dict.fromkeys(m.method for m in own)}
 
 
-def _is_plane(member: Member) -> bool:
-    return any("off_mode" in score for score in member.entry["eval"].values())
-
-
 # ---------------------------------------------------------------- over tasks
 
 
@@ -62,17 +58,17 @@ def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -
     Samples in the plane are left out: they have no score of the kind.
     """
     parts, written = [], []
-    scored = [member for member in members if "eval" in member.entry and not _is_plane(member)]
+    scored = [member for member in members if "eval" in member.entry and tables.kind_of(member.entry) != "samples"]
     tasks_of = {label: tuple(sorted({m.entry["task"] for m in scored if m.method == label})) for label in labels}
     for names in dict.fromkeys(tasks for tasks in tasks_of.values() if tasks):
         group = [label for label in labels if tasks_of[label] == names]
         if steps := set.intersection(*(set(m.entry["eval"]) for m in scored if m.method in group)):
             k = max(steps, key=int)
             scores = {label: _scores(scored, label, names, k) for label in group}
-            tables, pictures = _aggregate(scores, f"{', '.join(names)} at K = {k}", names, labels, album)
-            shown = [page.table(rows, name) for name, rows in tables]
+            found, pictures = _aggregate(scores, f"{', '.join(names)} at K = {k}", names, labels, album)
+            shown = [page.table(rows, name) for name, rows in found]
             parts += [page.heading(3, f"{', '.join(names)} at K = {k}"), *shown, page.pictures(pictures)]
-            written += tables
+            written += found
     return parts, written
 
 
@@ -86,7 +82,7 @@ def _aggregate(scores: dict[str, Scores], heading: str, names, labels: Sequence[
         rows.append([label, _interval(means[label], 1), str(len(each)), seeds])
     draw = functools.partial(figures.draw_intervals, means, "interquartile mean of normalised scores", most=100.0)
     alt = f"Interquartile means of {group} with 95 % intervals; the numbers are in the table above."
-    tables, pictures = [(f"Interquartile means, {heading}", rows)], [album.picture(["iqm", *names], draw, alt)]
+    found, pictures = [(f"Interquartile means, {heading}", rows)], [album.picture(["iqm", *names], draw, alt)]
     draw = functools.partial(_draw_profiles, scores, labels)
     alt = f"Performance profiles of {group}: share of seeds above each score."
     pictures.append(album.picture(["profiles", *names], draw, alt))
@@ -98,11 +94,11 @@ def _aggregate(scores: dict[str, Scores], heading: str, names, labels: Sequence[
             f"{x} > {y}": _estimate(aggregates.probability_of_improvement, scores[x], scores[y]) for x, y in pairs
         }
         rows = [["X > Y", "P [95 %]"], *([pair, _interval(estimate, 2)] for pair, estimate in chances.items())]
-        tables.append((f"Probability of improvement, {heading}", rows))
+        found.append((f"Probability of improvement, {heading}", rows))
         draw = functools.partial(figures.draw_intervals, chances, "P(X > Y)", most=1.0, reference=0.5)
         alt = "Probabilities of improvement with 95 % intervals; the numbers are in the table above."
         pictures.append(album.picture(["improvement", *names], draw, alt))
-    return tables, pictures
+    return found, pictures
 
 
 def _scores(members, label: str, tasks: Sequence[str], k: str) -> Scores:
@@ -142,12 +138,9 @@ def by_steps(members: Sequence[Member], labels: Sequence[str], album: Album) -> 
     """Scores and the time of an action against K."""
     pictures, times = [], {}
     for task, groups in by_task([member for member in members if "eval" in member.entry]):
-        if _is_plane(next(iter(groups.values()))[0]):
-            what, estimate = "samples off every mode", _off_mode
-        else:
-            what, estimate = "success rate", _success
+        what, estimate = QUANTITIES[tables.kind_of(next(iter(groups.values()))[0].entry)]
         scores = {label: _at_each_step(group, estimate) for label, group in groups.items()}
-        pictures.append(_against_steps(task, scores, what, labels, album, is_share=True))
+        pictures.append(_against_steps(task, scores, what, labels, album, is_share=estimate != _score))
         points = {label: _at_each_step(group, _action_ms_of) for label, group in groups.items()}
         times.setdefault(repr(points), (points, []))[1].append(task)  # a run takes the time once, for all its tasks
     for points, names in times.values():
@@ -177,6 +170,20 @@ def _success(group: Sequence[Member], k: str) -> Estimate:
 
 def _off_mode(group: Sequence[Member], k: str) -> Estimate:
     return _spread([member.entry["eval"][k]["off_mode"] for member in group])
+
+
+def _score(group: Sequence[Member], k: str) -> Estimate:
+    values = [member.entry["eval"][k]["normalized_score"] for member in group]
+    if len(values) == 1:
+        return *values, *values, *values
+    return float(np.mean(values)), *mean_interval(values)
+
+
+QUANTITIES = {
+    "success": ("success rate", _success),
+    "return": ("normalised score", _score),
+    "samples": ("samples off every mode", _off_mode),
+}
 
 
 def _action_ms_of(group: Sequence[Member], k: str) -> Estimate:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from gtp_jax import tasks
-from gtp_jax.data import minari_source, transitions
+from gtp_jax.data import minari_source, rewards, sources, transitions
 from gtp_jax.errors import UserError
 
 
-def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, minari_source.Dataset]:
+def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, sources.Dataset]:
     """The data of some of the tasks; a resumed run takes the data sets that it began with.
 
     Args:
@@ -18,26 +18,35 @@ def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, m
     """
     datasets = {}
     for name in names:
-        asked = known[name]["id"] if name in known else config.dataset
+        # What auto came to is kept to; a file has the name that config.dataset gives it.
+        in_a_store = name in known and minari_source.ID.fullmatch(known[name]["id"])
+        asked = known[name]["id"] if in_a_store else config.dataset
         generated = {"num_transitions": config.generate.num_transitions, "seed": config.generate.seed}
-        datasets[name] = minari_source.resolve(tasks.get(name), asked, **generated)
-        record = datasets[name].record()
+        found = sources.resolve(tasks.get(name), asked, **generated)
+        record = found.record()
         if name in known and record["num_transitions"] != known[name]["num_transitions"]:
             raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
-        rewards = int(datasets[name].transitions.reward.sum())
+        rewarded = np.count_nonzero(found.transitions.reward)
         print(
             f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
-            f"{rewards} of them rewarded" + (": a critic has nothing to learn" if not rewards else "")
+            f"{rewarded} of them rewarded" + (": a critic has nothing to learn" if not rewarded else "")
         )
+        datasets[name] = with_rewards(found, config.reward)
     return datasets
 
 
-def statistics(dataset: minari_source.Dataset) -> tuple[np.ndarray, np.ndarray]:
+def with_rewards(dataset: sources.Dataset, transform: str) -> sources.Dataset:
+    """The same with what a name in `rewards.TRANSFORMS` makes of its rewards."""
+    reward = rewards.TRANSFORMS[transform](dataset.transitions)
+    return dataset._replace(transitions=dataset.transitions._replace(reward=reward))
+
+
+def statistics(dataset: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (O,) of its observations."""
     return transitions.observation_statistics(dataset.transitions.obs)
 
 
-def arranger(datasets: Mapping[str, minari_source.Dataset]) -> Callable:
+def arranger(datasets: Mapping[str, sources.Dataset]) -> Callable:
     """A function (kinds, n) -> (blocks, returns), as `placement.place` takes them, of some kinds of members.
 
     Kinds are those of `Member.kind`, n is how many rewards a transition sums; whatever is asked for again is not

@@ -20,7 +20,7 @@ from gtp_jax import placement as placing
 from gtp_jax import results, tables, tasks
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
-from gtp_jax.tasks import MultigoalTask
+from gtp_jax.tasks import MazeTask, MultigoalTask
 from gtp_jax.trust import refuse_links
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
@@ -45,8 +45,7 @@ def draw(workdir: pathlib.Path, programs, states, evaluator, last, steps: list[i
             paths = {p.label: behaviour.trajectories(task, p, states[p.label], steps, seed) for p in programs}
             pictures.draw_trajectories(task, paths, file)
             print(f"drew {file}")
-            continue
-        for label, (played, seen) in last.items():
+        for label, (played, seen) in last.items() if isinstance(task, MazeTask) else ():
             found = behaviour.walks(task, evaluator, played, seen)
             name = "-".join(["paths", *[label] * (len(programs) > 1), *task.name.split("/")])
             file = workdir / f"{name}.png"

@@ -12,7 +12,7 @@ import numpy as np
 from experiments import datasets
 from gtp_jax import feeding, population, processes, sizing, tasks
 from gtp_jax import placement as placing
-from gtp_jax.data.minari_source import Dataset
+from gtp_jax.data.sources import Dataset
 from gtp_jax.placement import Placement
 from gtp_jax.population import Program
 

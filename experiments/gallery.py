@@ -14,7 +14,7 @@ from experiments.records import Record
 from gtp_jax import figures, film, page, pictures, tasks
 from gtp_jax.errors import UserError
 from gtp_jax.page import Album
-from gtp_jax.tasks import MazeTask
+from gtp_jax.tasks import MazeTask, MultigoalTask
 
 FRAMES = 6  # of a film
 
@@ -41,15 +41,32 @@ def show(record: Record, stack: contextlib.ExitStack, album: Album) -> Shown:
     if mazes and not film.backend():
         shown.notes.append(f"No film of {record.name}: there is no OpenGL to render with (EGL or OSMesa).")
     for name in run.config.tasks:
-        shown.acts.append(page.heading(3, f"{record.name}: {name}, after {run.step} updates"))
+        task, heading = tasks.get(name), page.heading(3, f"{record.name}: {name}, after {run.step} updates")
+        if isinstance(task, MultigoalTask):
+            paths = {p.label: behaviour.trajectories(task, p, run.states[p.label], steps, 0) for p in run.programs}
+            shown.acts.extend([heading, _plane(record, name, paths, album)])
+            continue
+        data = _data(record, run, name, shown.notes)
         if name in mazes:
-            _show_maze(record, run, name, {label: each[name] for label, each in walks.items()}, steps[-1], album, shown)
+            found = {label: each[name] for label, each in walks.items()}
+            shown.acts.extend([heading, *_maze(record, task, found, data, steps[-1], album)])
         else:
-            paths = {
-                p.label: behaviour.trajectories(tasks.get(name), p, run.states[p.label], steps, 0) for p in run.programs
-            }
-            shown.acts.append(_plane(record, name, paths, album))
+            shown.notes.append(f"No picture of {record.name}, {name}: only mazes and samples in the plane have any.")
+        critics = [label for label, state in run.states.items() if state.critic is not None]
+        for label in critics if data is not None else ():
+            shown.judgements.extend(_judgement(record, run, label, name, data, album))
     return shown
+
+
+def _data(record, run, name: str, notes: list[str]):
+    problem = "is not where data sets are kept"
+    try:
+        if (data := behaviour.local_data(run, name)) is not None:
+            return data
+    except UserError as error:
+        problem = f"cannot be used: {error}"
+    notes.append(f"No data of {record.name}, {name}: {run.datasets[name]['id']} {problem}.")
+    return None
 
 
 def _plane(record: Record, name: str, paths: dict, album: Album) -> str:
@@ -62,22 +79,14 @@ def _plane(record: Record, name: str, paths: dict, album: Album) -> str:
     return page.wide(picture)
 
 
-def _show_maze(record, run, name: str, walks: dict[str, list[Walk]], k: int, album: Album, shown: Shown) -> None:
-    task, data = tasks.get(name), behaviour.local_data(run, name)
-    if data is None:
-        shown.notes.append(
-            f"Neither data nor advantages of {record.name}, {name}: its data set {run.datasets[name]['id']} is not in "
-            "the local store."
-        )
+def _maze(record, task: MazeTask, walks: dict[str, list[Walk]], data, k: int, album: Album) -> list[str]:
     positions = None if data is None else data.transitions.obs[:, :2]
     maps = [_map(record, task, label, found, positions, k, album) for label, found in walks.items()]
-    shown.acts.append(page.pictures(maps))
+    parts = [page.pictures(maps)]
     if film.backend():  # of the agent that most often reaches the goal
         label = max(walks, key=lambda label: sum(walk.success for walk in walks[label]))
-        shown.acts.extend(_film(record, task, label, walks[label], album))
-    judged = [label for label in walks if run.states[label].critic is not None] if data is not None else []
-    for label in judged:
-        shown.judgements.extend(_judgement(record, run, label, name, data, album))
+        parts += _film(record, task, label, walks[label], album)
+    return parts
 
 
 def _map(record, task: MazeTask, label: str, walks: Sequence[Walk], positions, k: int, album: Album) -> str:

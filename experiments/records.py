@@ -75,11 +75,13 @@ def read(paths: Sequence[pathlib.Path]) -> list[Record]:
 
 
 def _read(path: pathlib.Path, name: str) -> Record:
-    settings, file = restored.settings(path), path / "results.json"
+    settings, file = restored.settings(path), path / "config.json"
     try:
         if not all(isinstance(fields, dict) for fields in settings["agents"].values()):
-            raise UserError(f"{path} holds a run of another version of gtp_jax")
-        int(settings["num_steps"])
+            raise ValueError("agents must have settings")
+        if not all(isinstance(n, int) and n > 0 for n in [settings["num_steps"], *settings["eval"]["sampling_steps"]]):
+            raise ValueError("num_steps and eval.sampling_steps must be whole numbers of at least 1")
+        file = path / "results.json"
         if file.exists():
             finished = json.loads(file.read_text())
             members = [_member(member) for member in finished["members"]]

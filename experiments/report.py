@@ -75,7 +75,7 @@ def score_tables(runs: Sequence[Record]) -> dict[str, list[list[str]]]:
         if theirs := published.scores(group[0]["task"]):
             cells[PUBLISHED] = ", ".join(f"{name} {score:.1f}" for name, score in theirs.items())
         curves = [member["curves"].get(f"success_rate_K{k}") for member in group]
-        if all(curves) and "off_mode" not in group[0]["eval"][k]:
+        if all(curves) and tables.kind_of(group[0]) == "success":
             cells[BEST] = f"{np.mean([max(curve.values()) for curve in curves]):.3f}"
         return cells
 
@@ -83,7 +83,8 @@ def score_tables(runs: Sequence[Record]) -> dict[str, list[list[str]]]:
     members.sort(key=lambda member: order.index(member["task"]))
     timings = {run.name if len(runs) > 1 else None: run.finished["timing"] for run in finished}
     found = (moved(rows, LAST) for rows in tables.scores(members, timings, beside))
-    return {"Samples" if "off mode" in rows[0] else "Scores": rows for rows in found}
+    names = {"off mode": "Samples", "return": "Returns"}
+    return {next((names[head] for head in rows[0] if head in names), "Scores"): rows for rows in found}
 
 
 def moved(rows: Sequence[list[str]], names: Sequence[str]) -> list[list[str]]:
@@ -99,7 +100,7 @@ def describe_scores(tables_: Mapping[str, list[list[str]]], runs: Sequence[Recor
     heads = {head for rows in tables_.values() for head in rows[0]}
     lines = [
         "All are scores of the last checkpoint. Success rates have 95 % Wilson intervals over all episodes, widened "
-        "where seeds differ more than by chance."
+        "where seeds differ more than by chance; normalised scores of returns have Student's t intervals over seeds."
     ]
     if BEST in heads:
         lines.append(

@@ -11,7 +11,7 @@ import numpy as np
 from gtp_jax import checkpoint, population, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax.agent import AgentState
-from gtp_jax.data import minari_source
+from gtp_jax.data import sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.objectives import OBJECTIVES
@@ -25,7 +25,7 @@ class Restored(NamedTuple):
     config: ml_collections.ConfigDict
     programs: list[Program]
     states: dict[str, AgentState]  # by label, NumPy with a row for each member
-    datasets: dict[str, dict]  # `minari_source.Dataset.record` of each task
+    datasets: dict[str, dict]  # `sources.Dataset.record` of each task
     step: int
 
 
@@ -81,7 +81,7 @@ def restore(workdir: pathlib.Path, stack: contextlib.ExitStack) -> Restored:
     widths = {name: tasks.get(name).widths for name in config.tasks}
     like = {p.label: population.abstract(p, widths, batch_size=1, num_steps=config.num_steps) for p in found}
     saved, progress = checkpoints.restore_members(like), checkpoints.progress()
-    minari_source.check_records(progress, config.tasks)
+    sources.check_records(progress, config.tasks)
     states = {label: state for label, (state, _) in saved.items()}
     return Restored(config, found, states, progress["datasets"], checkpoints.latest_step)
 

@@ -16,7 +16,7 @@ from gtp_jax import checkpoint, population, processes, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
 from gtp_jax.agent_config import NUMBERS
-from gtp_jax.data import minari_source
+from gtp_jax.data import sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
 from gtp_jax.logging import MetricsLogger
@@ -54,13 +54,12 @@ class Run:
             raise UserError(f"the processes see different checkpoints in {workdir.path} ({steps}); try again")
         self.step = steps[0] or 0
         seconds = dict.fromkeys(["dataset_s", "compile_s", "train_s", "eval_s", "total_s"], 0.0)
-        self._progress = {"timing": seconds, "datasets": {}}
+        self._progress = {"timing": seconds | {"updates_per_s": {}}, "datasets": {}}
         if steps[0] is not None:
             with processes.together():
                 self._progress = self._checkpoints.progress()
-                minari_source.check_records(self._progress, config.tasks)
+                sources.check_records(self._progress, config.tasks)
         self.timing = self._progress["timing"]
-        self.timing.setdefault("updates_per_s", {})  # a run of an earlier version has none
         self._before, self._alone = self.timing["total_s"], dict.fromkeys(self._placements, 0.0)
         self._first = self.step
 

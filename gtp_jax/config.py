@@ -11,6 +11,7 @@ from ml_collections import config_dict
 
 from gtp_jax import tasks
 from gtp_jax.agent_config import NUMBERS, AgentConfig
+from gtp_jax.data import rewards
 from gtp_jax.errors import UserError
 from gtp_jax.objectives import OBJECTIVES, SETTINGS
 from gtp_jax.population import Member, Program
@@ -32,7 +33,10 @@ def base() -> ml_collections.ConfigDict:
     # combinations train side by side: those of names in a program each, those of numbers in one program.
     config.preset = "default"
 
-    config.dataset = "auto"  # auto (D4RL's data, or generated ones) | generated | a Minari data set's id
+    config.dataset = (
+        "auto"  # auto (the task's own, or generated) | generated | a Minari data set's id | a .hdf5 or .npz
+    )
+    config.reward = "none"  # name in gtp_jax.data.rewards.TRANSFORMS: what is made of the data's rewards
     config.generate = ml_collections.ConfigDict()  # of generated data
     config.generate.num_transitions = 200_000
     config.generate.seed = 0
@@ -166,6 +170,8 @@ def validate(config: ml_collections.ConfigDict) -> None:
         raise UserError(f"eval.sampling_steps = {steps} must name at least one, and none twice")
     if config.residency not in ("auto", "device", "host"):
         raise UserError(f"residency = {config.residency!r} must be one of auto, device, host")
+    if config.reward not in rewards.TRANSFORMS:
+        raise UserError(f"reward = {config.reward!r} must be one of {', '.join(rewards.TRANSFORMS)}")
     if config.dataset not in ("auto", "generated") and len(config.tasks) > 1:
         raise UserError(f"dataset = {config.dataset!r} is one data set, but there are {len(config.tasks)} tasks")
     programs(config)

@@ -1,12 +1,14 @@
 """Evaluation environments with D4RL's semantics, built from the task registry and never from a data file."""
 
+import importlib.util
 import os
 import warnings
 
 import gymnasium
 import numpy as np
 
-from gtp_jax.tasks import MODE_RADIUS, MazeTask, MultigoalTask, Task
+from gtp_jax.errors import UserError
+from gtp_jax.tasks import MODE_RADIUS, MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
 
 START_NOISE = 0.1  # metres; D4RL's, where gymnasium-robotics draws from a quarter of a cell
 
@@ -70,8 +72,75 @@ class Multigoal(gymnasium.Env):
         return np.zeros(1, np.float32), float(success), True, False, {"success": success}
 
 
+class ReturnEvaluation(gymnasium.Wrapper):
+    """Flat observations (O,) float32, and success as far as the environment knows of any."""
+
+    def __init__(self, env: gymnasium.Env, task: ReturnTask):
+        super().__init__(env)
+        self._task = task
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, task.widths[:1], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._task.flatten(observation), info
+
+    def step(self, action):
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        all_done = "tasks_to_complete" in info and not info["tasks_to_complete"]  # Kitchen's
+        success = bool(info.get("success", all_done))
+        return self._task.flatten(observation), float(reward), terminated, truncated, info | {"success": success}
+
+
+def make_registered(task: ReturnTask) -> gymnasium.Env:
+    """The bare environment, as it is registered, with the task's horizon.
+
+    Raises:
+        UserError: what is installed cannot run it.
+    """
+    try:
+        return gymnasium.make(
+            task.env_id, max_episode_steps=task.horizon, disable_env_checker=True, **dict(task.settings)
+        )
+    except AssertionError as error:
+        # gymnasium-robotics 1.4.2 compares the types of joints in a way that MuJoCo after 3.5 answers with no.
+        raise UserError(f"{task.env_id} does not run with this MuJoCo; pip install 'mujoco<3.6'") from error
+
+
+class OGBenchEvaluation(gymnasium.Wrapper):
+    """Observations (O,) float32; reward 1 at success, where the episode ends."""
+
+    def __init__(self, env: gymnasium.Env, task: OGBenchTask):
+        super().__init__(env)
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, task.widths[:1], np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        observation, info = self.env.reset(seed=seed, options=options)
+        return observation.astype(np.float32), info
+
+    def step(self, action):
+        observation, _, _, truncated, info = self.env.step(action)
+        success = bool(info["success"])
+        return observation.astype(np.float32), float(success), success, truncated, info | {"success": success}
+
+
+def make_ogbench(task: OGBenchTask) -> gymnasium.Env:
+    """The package's own environment.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    if not importlib.util.find_spec("ogbench"):
+        raise UserError(f"{task.name} needs the package of its environments: pip install ogbench")
+    importlib.import_module("ogbench")  # it registers them
+    return gymnasium.make(task.env_id, disable_env_checker=True)
+
+
 def make(task: Task) -> gymnasium.Env:
     """The task's evaluation environment; each one is independent and seeded at `reset`."""
     if isinstance(task, MultigoalTask):
         return Multigoal(task)
+    if isinstance(task, ReturnTask):
+        return ReturnEvaluation(make_registered(task), task)
+    if isinstance(task, OGBenchTask):
+        return OGBenchEvaluation(make_ogbench(task), task)
     return MazeEvaluation(make_maze(task, START_NOISE), task)

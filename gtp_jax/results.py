@@ -52,7 +52,7 @@ def member_entries(
 
     Args:
         state: stacked, one row a slot of its placement.
-        datasets: `minari_source.Dataset.record` of each task.
+        datasets: `sources.Dataset.record` of each task.
         scores: for each K the `evaluation.summarize` of each member.
     """
     params = placement.held_rows({"actor": state.actor_ema, "critic": state.critic})

@@ -6,7 +6,8 @@ from types import MappingProxyType
 import numpy as np
 
 from gtp_jax.agent_config import NUMBERS
-from gtp_jax.evaluation import success_interval
+from gtp_jax.evaluation import mean_interval, success_interval
+from gtp_jax.tasks import TASKS, ReturnTask
 
 _MARKDOWN = str.maketrans({"|": r"\|", "<": "&lt;", "\n": " "})
 _LATEX = str.maketrans(
@@ -34,7 +35,7 @@ def scores(
     """Tables of the `members` of results.json: one row per run, task, agent and K, pooled over seeds; heads first.
 
     There is a column for the run where members carry a `label`, one for the agent where there are several, and one for
-    each number that differs within a run's agent. Tasks of another kind than mazes have a table of their own.
+    each number that differs within a run's agent. Tasks of another kind, see `kind_of`, have a table of their own.
 
     Args:
         timings: `timing` of results.json of each label. There is a column for `action_ms` (by agent, further by K) and,
@@ -43,11 +44,15 @@ def scores(
     """
     kinds = {}
     for member in members:
-        kinds.setdefault("off_mode" in next(iter(member["eval"].values())), []).append(member)
-    return [
-        _table(group, _multigoal_cells if multigoal else _maze_cells, timings, beside)
-        for multigoal, group in kinds.items()
-    ]
+        kinds.setdefault(kind_of(member), []).append(member)
+    return [_table(group, _CELLS[kind], timings, beside) for kind, group in kinds.items()]
+
+
+def kind_of(member: dict) -> str:
+    """What a member with scores is scored by: samples, return or success."""
+    if "off_mode" in next(iter(member["eval"].values())):
+        return "samples"
+    return "return" if isinstance(TASKS.get(member["task"]), ReturnTask) else "success"
 
 
 def swept(members: Sequence[dict], name_of: Callable[[dict], Hashable]) -> dict[Hashable, list[str]]:
@@ -120,7 +125,7 @@ def latex(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def _maze_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+def _success_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
     rates = [score["success_rate"] for score in scores]
     low, high = success_interval(rates, scores[0]["episodes"])
     return {
@@ -133,7 +138,7 @@ def _maze_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
     }
 
 
-def _multigoal_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+def _sample_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
     del dataset  # always the same
     shares = [share for score in scores for share in score["mode_shares"]]
 
@@ -148,3 +153,19 @@ def _multigoal_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str
         "energy distance": spread("energy_distance", 4),
         "samples": f"{len(scores)} x {scores[0]['episodes']}",
     }
+
+
+def _return_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
+    values = [score["normalized_score"] for score in scores]
+    interval = " [{:.1f}, {:.1f}]".format(*mean_interval(values)) if len(values) > 1 else ""
+    return {
+        "data set": dataset["id"],
+        "source": dataset["source"],
+        "K": k,
+        "normalised score [95 %]": f"{np.mean(values):.1f}{interval}",
+        "return": f"{np.mean([score['return_mean'] for score in scores]):.1f}",
+        "episodes": f"{len(scores)} x {scores[0]['episodes']}",
+    }
+
+
+_CELLS = {"success": _success_cells, "return": _return_cells, "samples": _sample_cells}

@@ -2,15 +2,13 @@
 
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import pytest
+from small_run import REPOSITORY
 
 from experiments import benchmark
-
-REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 def run(*arguments):

@@ -94,6 +94,22 @@ def test_the_state_may_be_donated_at_once(tmp_path, reopen):
     np.testing.assert_array_equal(reopen().restore({"weights": jnp.zeros(1_000_000)})["weights"], np.arange(1e6))
 
 
+def test_members_are_found_wherever_their_rows_are(tmp_path, reopen):
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    checkpoints.save(1, {"bc": jnp.array([5.0, 5.0, 6.0, 7.0])}, {"slots": {"bc": [0, 0, 2, 1]}})
+    checkpoints.close()
+    assert reopen().restore_members({"bc": jnp.zeros(3)})["bc"].tolist() == [5.0, 7.0, 6.0]
+
+
+@pytest.mark.parametrize("slots", [{}, {"bc": 3}, {"bc": [0, 1, 1]}, {"bc": [0, 1, 2, 2]}, {"bc": [[0], 1, 2]}])
+def test_rows_that_are_not_told_are_refused(slots, tmp_path, reopen):
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    checkpoints.save(1, {"bc": jnp.zeros(3)}, {"slots": slots})
+    checkpoints.close()
+    with pytest.raises(UserError, match="cannot be restored"):
+        reopen().restore_members({"bc": jnp.zeros(3)})
+
+
 def test_an_empty_directory_has_no_checkpoint(reopen):
     assert reopen().latest_step is None
 

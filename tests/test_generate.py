@@ -10,13 +10,13 @@ import time
 import minari
 import numpy as np
 import pytest
+from small_run import REPOSITORY
 
 from gtp_jax import environments
 from gtp_jax.data import controllers, generate
 from gtp_jax.tasks import get
 
 POINT, ANT = get("pointmaze/umaze"), get("antmaze/umaze")
-REPOSITORY = pathlib.Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)

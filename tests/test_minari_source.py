@@ -5,7 +5,6 @@ import hashlib
 import http.server
 import json
 import os
-import pathlib
 import shutil
 import subprocess
 import sys
@@ -18,13 +17,13 @@ import gymnasium
 import minari
 import numpy as np
 import pytest
+from small_run import REPOSITORY
 
-from gtp_jax.data import minari_source
+from gtp_jax.data import minari_source, sources
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import get
 
 ANT, POINT = get("antmaze/umaze"), get("pointmaze/umaze")
-REPOSITORY = pathlib.Path(__file__).parents[1]
 GAMMA = 0.99
 
 
@@ -36,7 +35,7 @@ def empty_store(store):
 def resolve(task, dataset="auto", num_transitions=200):
     """The data set, and what was said about it."""
     said = []
-    found = minari_source.resolve(task, dataset, num_transitions=num_transitions, seed=0, say=said.append)
+    found = sources.resolve(task, dataset, num_transitions=num_transitions, seed=0, say=said.append)
     return found, said
 
 
@@ -129,7 +128,7 @@ def test_an_id_without_the_hub_is_refused_quickly_with_what_to_do():
 @pytest.mark.parametrize("name", ["", ".", "..", "D4RL", "D4RL/pointmaze", "../store", "/etc", "umaze", "a//b-v0"])
 def test_what_is_no_id_is_refused_and_the_store_left_as_it_is(name, store):
     collect(POINT)
-    with pytest.raises(UserError, match="must be auto, generated or a Minari id"):
+    with pytest.raises(UserError, match="must be auto, generated, a file"):
         resolve(POINT, name)
     assert resolve(POINT)[0].source == "minari-local"
 
@@ -195,9 +194,9 @@ def with_hub(tmp_path, store):
         (tmp_path / "hub" / "D4RL" / name / "namespace_metadata.json").write_text(json.dumps(content))
 
     code = (
-        "import sys; from gtp_jax import errors, tasks; from gtp_jax.data import minari_source\n"
+        "import sys; from gtp_jax import errors, tasks; from gtp_jax.data import sources\n"
         "try:\n"
-        "  found = minari_source.resolve(tasks.get('pointmaze/umaze'), sys.argv[1],"
+        "  found = sources.resolve(tasks.get('pointmaze/umaze'), sys.argv[1],"
         " num_transitions=100, seed=0)\n"
         "  print(*found.record().values())\n"
         "except errors.UserError as error: print('refused:', error)\n"
@@ -331,12 +330,12 @@ def test_a_wrong_width_is_refused_by_name(name, width, write_dataset):
 
 def test_observations_that_are_no_mazes_are_refused(write_dataset):
     write_dataset(POINT.minari_id, [({"pixels": np.zeros((4, 4))}, np.zeros((3, 2), np.float32))])
-    assert "not those of a maze" in complaint()
+    assert "not those of the task" in complaint()
 
 
 @pytest.mark.parametrize("change", [{"id": "../../x-v0"}, {"source": "\x1b[2J"}, {"num_transitions": "1"}, {"x": 1}])
 def test_a_record_of_data_is_refused_with(change):
     good = {"id": POINT.minari_id, "source": "minari-local", "num_transitions": 1}
-    minari_source.check_records({"datasets": {POINT.name: good}}, [POINT.name])
+    sources.check_records({"datasets": {POINT.name: good}}, [POINT.name])
     with pytest.raises(UserError, match="does not say which data"):
-        minari_source.check_records({"datasets": {POINT.name: {**good, **change}}}, [POINT.name])
+        sources.check_records({"datasets": {POINT.name: {**good, **change}}}, [POINT.name])

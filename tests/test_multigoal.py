@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gtp_jax import environments
-from gtp_jax.data import minari_source, multigoal
+from gtp_jax.data import multigoal, sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, summarize
 from gtp_jax.tasks import get
@@ -36,13 +36,13 @@ def test_the_same_seed_draws_the_same_data_and_another_one_others():
 
 
 def test_every_transition_is_an_episode_that_ends_rewarded():
-    data = minari_source.resolve(TASK, "auto", num_transitions=100, seed=0).transitions
+    data = sources.resolve(TASK, "auto", num_transitions=100, seed=0).transitions
     assert data.end.all() and (data.reward == 1).all() and (data.discount == 0).all()
 
 
 def test_a_recorded_data_set_is_refused():
     with pytest.raises(UserError, match="must be auto or generated"):
-        minari_source.resolve(TASK, "D4RL/antmaze/umaze-v1", num_transitions=100, seed=0)
+        sources.resolve(TASK, "D4RL/antmaze/umaze-v1", num_transitions=100, seed=0)
 
 
 def test_the_environment_is_what_gymnasium_expects():
@@ -94,8 +94,8 @@ def test_the_energy_distance_is_symmetric(seed):
 
 def test_a_resumed_run_has_the_data_that_it_began_with():
     """It asks for them by the name that its checkpoint has."""
-    first = minari_source.resolve(TASK, "auto", num_transitions=100, seed=3)
-    again = minari_source.resolve(TASK, first.id, num_transitions=100, seed=3)
+    first = sources.resolve(TASK, "auto", num_transitions=100, seed=3)
+    again = sources.resolve(TASK, first.id, num_transitions=100, seed=3)
     assert again.record() == first.record()
     np.testing.assert_array_equal(again.transitions.action, first.transitions.action)
 

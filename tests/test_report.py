@@ -208,7 +208,7 @@ def test_what_is_missing_is_said(finished, store, tmp_path, monkeypatch):
     (record,) = records.read([finished])
     with contextlib.ExitStack() as stack:
         acts, judgements, (first, second) = gallery.show(record, stack, Album(tmp_path))
-    assert "no OpenGL" in first and f"its data set {DATA} is not in the local store" in second and not judgements
+    assert "no OpenGL" in first and f"{DATA} is not where data sets are kept" in second and not judgements
     (picture,) = tmp_path.glob("*.png")
     assert picture.name.startswith("paths-") and len(acts) == 2
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 import os
-import pathlib
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
+from small_run import REPOSITORY
 
 from gtp_jax import placement as placing
 from gtp_jax import population, sizing
@@ -17,7 +17,6 @@ from gtp_jax.errors import UserError
 from gtp_jax.population import Member, Program
 from gtp_jax.sizing import Size
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
 WIDTHS = {"maze": (29, 8), "plane": (5, 2)}
 CONFIG = AgentConfig(eta=0.0, hidden_dims=(16,), critic_hidden_dims=(16,))
 PROGRAM = Program("", tuple(Member(task, seed, CONFIG) for task in WIDTHS for seed in range(3)))

@@ -44,10 +44,12 @@ def refused(process, seconds: float = 60) -> str:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_kills_at_random_moments_cost_nothing(kills, start, succeed, tmp_path):
+def test_kills_at_random_moments_cost_nothing(kills, start, succeed, finished, tmp_path):
     """Half of them within a second of a checkpoint, when the next ones are being written, half at any time."""
-    enough = (f"--config.num_steps={400 * kills}", f"--config.eval.interval={400 * kills}")
-    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+    enough, undisturbed, killed = (), finished, tmp_path / "killed"
+    if kills > 2:
+        enough = (f"--config.num_steps={400 * kills}", f"--config.eval.interval={400 * kills}")
+        succeed("train", *SMALL, *enough, f"--workdir={(undisturbed := tmp_path / 'undisturbed')}")
     moments, seen = random.Random(kills), -1
     for number in range(kills):
         process = start("train", *OFTEN, *enough, f"--workdir={killed}")
@@ -60,9 +62,8 @@ def test_kills_at_random_moments_cost_nothing(kills, start, succeed, tmp_path):
         process.communicate()
         assert (now := latest(killed)) is not None and now >= seen
         seen = now
-    assert seen < 400 * kills  # else the last kills met nothing
+    assert seen < 300 * kills  # else the last kills met nothing
     succeed("train", *OFTEN, *enough, f"--workdir={killed}")
-    succeed("train", *SMALL, *enough, f"--workdir={undisturbed}")
     assert digests(killed) == digests(undisturbed) and metrics(killed) == metrics(undisturbed)
     assert not list(killed.glob("checkpoints/*tmp*"))
 

@@ -1,9 +1,9 @@
 """A sweep is as few runs as can hold it, refuses before the first, and outlives failures and interruptions."""
 
 import contextlib
+import functools
 import json
 import os
-import pathlib
 import shutil
 import signal
 import subprocess
@@ -11,8 +11,8 @@ import sys
 import time
 
 import pytest
+from small_run import REPOSITORY, read
 
-REPOSITORY = pathlib.Path(__file__).parents[1]
 TINY = (
     "--config=configs/multigoal.py",
     "--config.preset=bc",
@@ -32,35 +32,16 @@ GRID = ("--grid=dataset=nowhere|auto|generated", "--grid=agent.learning_rate=1e-
 
 
 @pytest.fixture(scope="module")
-def start(tmp_path_factory):
-    """Starts a sweep in a process group of its own."""
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("sweep") / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    }
-
-    def run(*arguments, **changes):
-        return subprocess.Popen(
-            [sys.executable, "-m", "experiments.sweep", *arguments],
-            cwd=REPOSITORY,
-            env={**environment, **changes},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    return run
+def start_sweep(start):
+    return functools.partial(start, "sweep", JAX_DISABLE_MOST_OPTIMIZATIONS="1")
 
 
 @pytest.fixture(scope="module")
-def sweep(start):
+def sweep(start_sweep):
     """Runs a sweep to its end and returns its status, stdout and stderr."""
 
     def run(*arguments, **changes):
-        process = start(*arguments, **changes)
+        process = start_sweep(*arguments, **changes)
         output = process.communicate(timeout=300)
         return process.returncode, *output
 
@@ -72,10 +53,6 @@ def ended(tmp_path_factory, sweep):
     """Working directory, status, stdout and stderr of a sweep with a failure; tests only read them."""
     workdir = tmp_path_factory.mktemp("ended")
     return workdir, *sweep(*TINY, *GRID, f"--workdir={workdir}")
-
-
-def read(path):
-    return json.loads(path.read_text())
 
 
 # ------------------------------------------------------------------------------------------------- what runs there are
@@ -254,10 +231,10 @@ def test_a_working_directory_that_cannot_be_made_is_refused(sweep, tmp_path):
 
 
 @pytest.mark.parametrize("send, number", [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)])
-def test_a_signal_to_the_sweep_or_to_all_its_group_stops_it_and_the_run_is_saved(send, number, start, tmp_path):
+def test_a_signal_to_the_sweep_or_to_all_its_group_stops_it_and_the_run_is_saved(send, number, start_sweep, tmp_path):
     """A terminal's Ctrl-C goes to the group: to the run itself and to the sweep, which passes it on."""
     long = ["--config.num_steps=1000000", "--grid=batch_size=8|16", f"--workdir={tmp_path}"]
-    process = start(*(flag for flag in TINY if "num_steps" not in flag and "batch_size" not in flag), *long)
+    process = start_sweep(*(flag for flag in TINY if "num_steps" not in flag and "batch_size" not in flag), *long)
     first, second = (tmp_path / f"batch_size={size}" for size in (8, 16))
     deadline = time.monotonic() + 120
     while not (first / "metrics.jsonl").exists() or not (first / "metrics.jsonl").read_text():

@@ -84,6 +84,18 @@ def test_multigoal_has_a_table_of_its_own():
     ]
 
 
+def test_tasks_that_are_scored_by_their_return_have_a_table_of_their_own():
+    def hopper(seed, score):
+        scores = {"5": {"episodes": 10, "success_rate": 0.0, "normalized_score": score, "return_mean": 10 * score}}
+        return {**member("gym/hopper-medium", seed, {}), "eval": scores}
+
+    # The mean of 80, 90 and 100 has the standard error 10 / sqrt(3), and Student's t with 2 degrees of freedom 4.303.
+    several, alone = tables.table([hopper(0, 80.0), hopper(1, 90.0), hopper(2, 100.0)]), tables.table([hopper(0, 80.0)])
+    head, _, row = rows(several)
+    assert (row[head.index("normalised score [95 %]")], row[head.index("return")]) == ("90.0 [65.2, 114.8]", "900.0")
+    assert "success" not in several and rows(alone)[2][head.index("normalised score [95 %]")] == "80.0"
+
+
 def test_the_table_marks_members_that_diverged():
     members = [member("antmaze/umaze", 0, {"5": 1.0}), {**member("antmaze/umaze", 1, {"5": 0.0}), "diverged": True}]
     assert rows(tables.table(members))[2][-1] == "0, 1 (diverged)"

@@ -1,12 +1,12 @@
 """From episodes to transitions: relabelled rewards, terminals that are not timeouts, statistics. NumPy only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from gtp_jax.errors import UserError
-from gtp_jax.tasks import MazeTask
+from gtp_jax.tasks import MazeTask, ReturnTask
 
 
 class Transitions(NamedTuple):
@@ -34,19 +34,54 @@ def from_episodes(task: MazeTask, episodes: Iterable[tuple[dict[str, np.ndarray]
     Raises:
         UserError: an array is of the wrong length or width, an action leaves [-1, 1], or a value is not finite.
     """
-    columns = Transitions([], [], [], [], [], [])
+    rows = []
     for number, (observations, actions) in enumerate(episodes):
         obs = task.flatten(observations)
-        if len(obs) != len(actions) + 1:
-            raise UserError(f"episode {number} has {len(obs)} observations for {len(actions)} actions; it is damaged")
+        _refuse_other_lengths(number, obs, actions)
         reached = task.reached(observations["achieved_goal"][1:])
-        end = np.arange(len(actions)) == len(actions) - 1
-        row = Transitions(obs[:-1], actions, reached, obs[1:], ~reached, end)
-        for column, values in zip(columns, row):
-            column.append(values)
-    if not sum(map(len, columns.obs)):
+        rows.append(Transitions(obs[:-1], actions, reached, obs[1:], ~reached, _last_of(actions)))
+    return joined(rows)
+
+
+def from_recorded(
+    task: ReturnTask, episodes: Iterable[tuple[dict[str, np.ndarray] | np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+) -> Transitions:
+    """Transitions of episodes that were recorded in the task itself, with their own rewards and terminations.
+
+    Args:
+        episodes: (observations with T + 1 rows, actions (T, D), rewards (T,), terminations (T,)).
+
+    Raises:
+        UserError: as `from_episodes`.
+    """
+    rows = []
+    for number, (observations, actions, rewards, terminations) in enumerate(episodes):
+        obs = task.flatten(observations)
+        _refuse_other_lengths(number, obs, actions)
+        if not len(actions) == len(rewards) == len(terminations):
+            raise UserError(f"episode {number} has {len(rewards)} rewards for {len(actions)} actions; it is damaged")
+        rows.append(Transitions(obs[:-1], actions, rewards, obs[1:], ~terminations.astype(bool), _last_of(actions)))
+    return joined(rows)
+
+
+def _refuse_other_lengths(number: int, obs: np.ndarray, actions: np.ndarray) -> None:
+    if len(obs) != len(actions) + 1:
+        raise UserError(f"episode {number} has {len(obs)} observations for {len(actions)} actions; it is damaged")
+
+
+def _last_of(actions: np.ndarray) -> np.ndarray:
+    return np.arange(len(actions)) == len(actions) - 1
+
+
+def joined(parts: Sequence[Transitions]) -> Transitions:
+    """One after another, and checked.
+
+    Raises:
+        UserError: there are none, an action leaves [-1, 1], or a value is not finite.
+    """
+    if not sum(len(part.reward) for part in parts):
         raise UserError("the data set has no transitions")
-    result = Transitions(*(np.concatenate(column).astype(np.float32) for column in columns))
+    result = Transitions(*(np.concatenate(column).astype(np.float32) for column in zip(*parts)))
     result = result._replace(end=result.end.astype(bool))
     for name, values in zip(Transitions._fields, result):
         if not np.isfinite(values).all():

@@ -1,6 +1,6 @@
-"""The registry of tasks: what is evaluated, where the agent starts, what counts as success, which data belong to it.
+"""AntMaze and PointMaze: the map, where the agent starts, what counts as success, which data belong to it.
 
-Evaluation of mazes follows D4RL (Fu et al., 2020): one fixed start cell, one fixed goal at a cell centre, reward 1
+Evaluation follows D4RL (Fu et al., 2020): one fixed start cell, one fixed goal at a cell centre, reward 1
 within 0.5 of the goal, where the episode ends. Minari's own evaluation specs are not used: the one of umaze holds a
 mirrored map (Farama-Foundation/Minari, issue 304), so start and goal are fixed here on the map that the data were
 collected on.
@@ -16,7 +16,6 @@ with contextlib.redirect_stderr(io.StringIO()):  # it prints news about environm
     from gymnasium_robotics.envs.maze import maps  # importing it also registers the environments
 
 SUCCESS_RADIUS = 0.5  # metres; D4RL's, where gymnasium-robotics has 0.45
-MODE_RADIUS = 0.25  # of multigoal: five standard deviations
 Cell = tuple[int, int]  # (row, column) of the maze map
 
 
@@ -87,31 +86,6 @@ class MazeTask:
         return 100.0 * (episode_return - low) / (high - low)
 
 
-@dataclasses.dataclass(frozen=True)
-class MultigoalTask:
-    """The four-mode problem (Feng et al., 2026, section 5): one observation, one action, four equally good modes.
-
-    Attributes:
-        modes: centres of the data's actions.
-        mode_std: standard deviation around each.
-    """
-
-    name: str = "multigoal"
-    modes: tuple[tuple[float, float], ...] = ((0.8, 0.0), (0.0, 0.8), (-0.8, 0.0), (0.0, -0.8))
-    mode_std: float = 0.05
-    widths: tuple[int, int] = (1, 2)
-
-    def distances(self, actions: np.ndarray) -> np.ndarray:
-        """Of actions (..., 2) from each mode: (..., 4)."""
-        return np.linalg.norm(actions[..., None, :] - np.array(self.modes), axis=-1)
-
-    def normalized_score(self, episode_return: float) -> float:
-        return 100.0 * episode_return
-
-
-Task = MazeTask | MultigoalTask
-
-
 def _freeze(maze_map) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(int(cell == 1) for cell in row) for row in maze_map)
 
@@ -169,15 +143,3 @@ def _pointmaze(size: str) -> MazeTask:
 ANTMAZE = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 POINTMAZE = ("umaze", "medium", "large")
 MAZES: dict[str, MazeTask] = {task.name: task for task in [*map(_antmaze, ANTMAZE), *map(_pointmaze, POINTMAZE)]}
-TASKS: dict[str, Task] = {**MAZES, "multigoal": MultigoalTask()}
-
-
-def get(name: str) -> Task:
-    """The task of that name.
-
-    Raises:
-        ValueError: no such task; the message lists those there are.
-    """
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}; known tasks: {', '.join(TASKS)}")
-    return TASKS[name]

@@ -1,0 +1,155 @@
+"""Where a task's data come from: recorded data sets in several formats, or generated ones."""
+
+import os
+import pathlib
+import re
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
+
+from gtp_jax.data import d4rl_source, download, generate, minari_source, multigoal, npz_source, transitions
+from gtp_jax.errors import UserError
+from gtp_jax.tasks import MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
+
+SOURCES = ("minari-local", "minari-remote", "generated", "d4rl-hdf5", "ogbench", "npz")
+_OGBENCH, _D4RL = ("OGBENCH_DATASET_DIR", "~/.ogbench/data"), ("D4RL_DATASET_DIR", "~/.d4rl/datasets")
+_FILE = re.compile(r"[\w-][\w.-]*\.(hdf5|h5|npz)")
+
+
+class Dataset(NamedTuple):
+    """A task's transitions and where they came from."""
+
+    id: str
+    source: str  # one of SOURCES
+    transitions: transitions.Transitions
+
+    def record(self) -> dict:
+        """The entry of results.json."""
+        return {"id": self.id, "source": self.source, "num_transitions": len(self.transitions.reward)}
+
+
+def check_records(progress, tasks) -> None:
+    """Refuses the progress of a checkpoint that does not hold what `Dataset.record` gave for each task.
+
+    Raises:
+        UserError: it says so.
+    """
+    kinds = {"id": str, "source": str, "num_transitions": int}
+    for task in tasks:
+        try:
+            record = progress["datasets"][task]
+            right = {name: type(value) for name, value in record.items()} == kinds
+        except (AttributeError, KeyError, TypeError):
+            right = False
+        named = right and (minari_source.ID.fullmatch(record["id"]) or _FILE.fullmatch(record["id"]))
+        if not named or record["source"] not in SOURCES:
+            raise UserError(f"the checkpoint does not say which data {task} was trained on; it is damaged")
+
+
+def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: Callable = print) -> Dataset:
+    """The task's data, by what the user asked for.
+
+    Args:
+        dataset: "auto" takes the recorded data of the task, from a local copy or a server, and for mazes the
+            generator's where neither has them; "generated" always takes the generator's; a path that ends in .hdf5 or
+            .npz is a file of D4RL's, OGBench's or one's own; anything else is the id of one Minari data set.
+        num_transitions, seed: of generated data.
+        say: told in one line what happens.
+
+    Raises:
+        UserError: the data cannot be had, are damaged, or do not fit the task.
+    """
+    if dataset.endswith((".hdf5", ".h5", ".npz")):
+        return _file(task, pathlib.Path(dataset).expanduser())
+    if isinstance(task, MazeTask | MultigoalTask):
+        return _walks(task, dataset, num_transitions, seed, say)
+    if dataset == "generated":
+        raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
+    if dataset == "auto" and isinstance(task, OGBenchTask):
+        return _fetched(task, npz_source.OGBENCH_URL, f"{task.dataset}.npz", *_OGBENCH)
+    if dataset == "auto" and task.minari_id is None:
+        return _fetched(task, d4rl_source.URL, task.d4rl_file, *_D4RL)
+    if isinstance(task, OGBenchTask):
+        raise UserError(f"dataset = {dataset!r} must be auto or the path of an npz file for {task.name}")
+    return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
+
+
+def local(task: Task, record: dict) -> Dataset | None:
+    """The data of a `Dataset.record`, or None if they are not where data sets are kept; nothing is downloaded or made.
+
+    Raises:
+        UserError: they are damaged, or do not fit the task.
+    """
+    name = record["id"]
+    if isinstance(task, MultigoalTask):
+        return None
+    if minari_source.ID.fullmatch(name):
+        here = minari_source.is_local(name)
+        return Dataset(name, record["source"], minari_source.load(task, name)) if here else None
+    kept = [_kept(*place) / name for place in (_OGBENCH, _D4RL)]
+    return next((_file(task, path) for path in kept if path.is_file()), None)
+
+
+def _kept(variable: str, folder: str) -> pathlib.Path:
+    """Where a package keeps its data."""
+    return pathlib.Path(os.environ.get(variable, folder)).expanduser()
+
+
+def _file(task: Task, path: pathlib.Path) -> Dataset:
+    if isinstance(task, MultigoalTask):
+        raise UserError(f"dataset = {str(path)!r} must be auto or generated: {task.name} has no recorded data")
+    if not path.is_file():
+        raise UserError(f"data file {path} is not there")
+    if path.suffix == ".npz":
+        source = "ogbench" if isinstance(task, OGBenchTask) else "npz"
+        return Dataset(path.name, source, npz_source.load(task, path))
+    return Dataset(path.name, "d4rl-hdf5", d4rl_source.load(task, path))
+
+
+def _fetched(task: ReturnTask | OGBenchTask, url: str, file: str, variable: str, folder: str) -> Dataset:
+    """From where the makers' own package keeps it, or else from their server."""
+    path = _kept(variable, folder) / pathlib.Path(file).name
+    download.fetch(f"{url}/{file}", path)
+    return _file(task, path)
+
+
+def _walks(task: MazeTask | MultigoalTask, dataset: str, num_transitions: int, seed: int, say: Callable) -> Dataset:
+    stand_in = generate.dataset_id(task, num_transitions, seed)
+    if isinstance(task, MultigoalTask):
+        if dataset not in ("auto", "generated", stand_in):  # which a resumed run asks for
+            raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
+        return Dataset(stand_in, "generated", multigoal.transitions(task, num_transitions, seed))
+    if dataset == "auto" and not minari_source.is_local(task.minari_id) and (problem := minari_source.hub_problem()):
+        say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
+        dataset = "generated"
+    if dataset not in ("generated", stand_in):
+        return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
+
+    def make():
+        say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.minari_id}")
+        generate.generate(task, num_transitions, seed)
+
+    try:
+        minari_source.once(stand_in, make)
+    except OSError as error:
+        raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
+    except BrokenProcessPool as error:
+        raise UserError(f"{stand_in} was not made; a process that worked at it was killed") from error
+    return Dataset(stand_in, "generated", minari_source.load(task, stand_in))
+
+
+def _minari(task: MazeTask | ReturnTask, dataset_id: str, say: Callable) -> Dataset:
+    if not minari_source.ID.fullmatch(dataset_id):
+        known = task.minari_id or "mujoco/hopper/medium-v0"
+        raise UserError(
+            f"dataset = {dataset_id!r} must be auto, generated, a file (.hdf5, .npz) or a Minari id such as {known}"
+        )
+
+    def fetch():
+        say(f"{task.name}: downloading {dataset_id}")
+        minari_source.download(dataset_id)
+
+    source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
+    if minari_source.once(dataset_id, fetch):
+        source = "minari-remote"
+    return Dataset(dataset_id, source, minari_source.load(task, dataset_id))
