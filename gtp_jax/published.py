@@ -1,10 +1,10 @@
 """Scores as published, to stand beside one's own.
 
-D4RL-normalised scores of GTP with K = 5, means over five seeds, on D4RL's own data (Feng et al., 2026, arXiv
-2510.11499). Scores on other data, generated ones among them, do not compare with them.
+D4RL-normalised scores of GTP with K = 5, means over five seeds, on D4RL's own data and in its environments (Feng et al.,
+2026, arXiv 2510.11499). Scores on other data, generated ones among them, do not compare with them.
 """
 
-SOURCE = "Feng et al. (2026), arXiv 2510.11499: K = 5, five seeds, D4RL's data"
+SOURCE = "Feng et al. (2026), arXiv 2510.11499: K = 5, five seeds, D4RL's data and environments (Gym's v2)"
 
 GTP = {
     "antmaze/umaze": 100.0,
