@@ -2,14 +2,15 @@
 
     python -m experiments.train --config=configs/gym.py[:VARIANT]
 
-VARIANT is halfcheetah-medium, halfcheetah-medium-replay, halfcheetah-medium-expert, hopper-medium, hopper-medium-
-replay, hopper-medium-expert (the default), walker2d-medium, walker2d-medium-replay or walker2d-medium-expert. The data
-are D4RL's v2 files, from ~/.d4rl/datasets (or D4RL_DATASET_DIR), from D4RL's server, or from anywhere with
---config.dataset=/path/hopper_medium_expert-v2.hdf5. Not run here on the real data, which could not be fetched.
+VARIANT is halfcheetah-medium, halfcheetah-medium-replay, halfcheetah-medium-expert, hopper-medium,
+hopper-medium-replay, hopper-medium-expert (the default), walker2d-medium, walker2d-medium-replay or
+walker2d-medium-expert. The data are D4RL's v2 files, from ~/.d4rl/datasets (or D4RL_DATASET_DIR), from D4RL's server,
+or from anywhere with --config.dataset=/path/hopper_medium_expert-v2.hdf5. Not run here on the real data, which could
+not be fetched.
 
-Published for GTP (Feng et al., 2026; 5 seeds, K = 5): halfcheetah-medium 53.9, halfcheetah-medium-replay 50.8, hopper-
-medium-expert 112.2, average of the nine 89.0; cloning: halfcheetah-medium 48.6, halfcheetah-medium-replay 46.3, hopper-
-medium 83.7, hopper-medium-replay 100.5, average 82.3.
+Published for GTP (Feng et al., 2026; 5 seeds, K = 5): halfcheetah-medium 53.9, halfcheetah-medium-replay 50.8,
+hopper-medium-expert 112.2, average of the nine 89.0; cloning: halfcheetah-medium 48.6, halfcheetah-medium-replay 46.3,
+hopper-medium 83.7, hopper-medium-replay 100.5, average 82.3.
 
 What compares: data, rewards as trained on, number of transitions and normalisation are D4RL's. What does not quite:
 D4RL evaluates in Gym's v2 environments on MuJoCo 2, this in Gymnasium's v5 on the installed MuJoCo; the bodies and

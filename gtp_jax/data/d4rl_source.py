@@ -78,7 +78,7 @@ def from_rows(
     if timeouts is None:
         timeouts = _timeouts(terminal, horizon)
     kept = ~timeouts[:-1]
-    if not terminal.any() and not timeouts.any():
+    if len(obs) and not (terminal | timeouts).any():
         raise UserError("none of its episodes ends; it needs terminals or timeouts")
     return transitions.joined(
         [

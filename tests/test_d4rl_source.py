@@ -1,0 +1,164 @@
+"""D4RL's HDF5 files: the transitions are those of D4RL's own rule, and what is wrong with a file is said in a line."""
+
+import gymnasium
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_run import read
+
+from gtp_jax.data import d4rl_source
+from gtp_jax.errors import UserError
+from gtp_jax.tasks import get
+
+HOPPER = get("gym/hopper-medium-expert")
+
+
+def write(path, columns):
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file[name] = values
+    return path
+
+
+@pytest.fixture(scope="session")
+def rollouts():
+    """Rows of the real Hopper, which falls, and is cut off after 20 steps if it has not."""
+    rows = {name: [] for name in ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")}
+    env, random = gymnasium.make("Hopper-v5", max_episode_steps=20), np.random.default_rng(0)
+    for episode in range(30):
+        obs, _ = env.reset(seed=episode)
+        ended = False
+        while not ended:
+            action = random.uniform(-1, 1, 3).astype(np.float32)
+            next_obs, reward, terminal, timeout, _ = env.step(action)
+            for column, value in zip(rows.values(), (obs, action, reward, terminal, timeout, next_obs)):
+                column.append(value)
+            obs, ended = next_obs, terminal or timeout
+    env.close()
+    floats = ("observations", "rewards", "next_observations")
+    rows = {name: np.array(values, np.float32 if name in floats else None) for name, values in rows.items()}
+    assert rows["terminals"].any() and rows["timeouts"].any()
+    return rows
+
+
+@pytest.fixture
+def file(rollouts, tmp_path):
+    """Writes the rollouts, some columns changed or (None) left out."""
+
+    def make(**changes):
+        columns = {name: values for name, values in {**rollouts, **changes}.items() if values is not None}
+        return write(tmp_path / "hopper_medium_expert-v2.hdf5", columns)
+
+    return make
+
+
+def by_d4rls_rule(rows, horizon):
+    """Its loop, row by row: (row, row after, whether it is terminal) of each transition."""
+    found, step = [], 0
+    for i in range(len(rows["rewards"]) - 1):
+        cut_off = rows["timeouts"][i] if "timeouts" in rows else step == horizon - 1
+        if cut_off:
+            step = 0
+            continue
+        if rows["terminals"][i]:
+            step = 0
+        found.append((i, i + 1, rows["terminals"][i]))
+        step += 1
+    return np.array(found).T
+
+
+@pytest.mark.parametrize("timeouts", [True, False], ids=["with timeouts", "without"])
+def test_transitions_are_those_of_d4rls_rule(timeouts, rollouts, file):
+    rows = {name: values for name, values in rollouts.items() if timeouts or name != "timeouts"}
+    data = d4rl_source.load(HOPPER, file(next_observations=None, **({} if timeouts else {"timeouts": None})))
+    before, after, terminal = by_d4rls_rule(rows, HOPPER.horizon)
+    assert len(data.reward) == len(before) < len(rows["rewards"])
+    np.testing.assert_array_equal(data.obs, rows["observations"][before])
+    np.testing.assert_array_equal(data.action, rows["actions"][before])
+    np.testing.assert_array_equal(data.reward, rows["rewards"][before])
+    np.testing.assert_array_equal(data.next_obs, rows["observations"][after])
+    np.testing.assert_array_equal(data.discount, 1.0 - terminal)
+
+
+@given(ends=st.lists(st.sampled_from([0, 1, 2]), min_size=2, max_size=60), horizon=st.integers(1, 8))
+def test_without_timeouts_episodes_are_cut_off_where_d4rl_does_it(ends, horizon):
+    terminal = np.array(ends) == 1
+    rows = {"rewards": np.zeros(len(ends)), "terminals": terminal}
+    kept = np.flatnonzero(~d4rl_source._timeouts(terminal, horizon)[:-1])
+    expected = by_d4rls_rule(rows, horizon)
+    np.testing.assert_array_equal(kept, expected[0] if len(expected) else [])
+
+
+def test_the_files_own_next_observations_are_taken(rollouts, file):
+    data = d4rl_source.load(HOPPER, file())
+    np.testing.assert_array_equal(data.next_obs, rollouts["next_observations"][:-1][~rollouts["timeouts"][:-1]])
+
+
+def test_what_follows_on_a_transition_is_its_next_row_or_it_is_an_end(file):
+    data = d4rl_source.load(HOPPER, file(next_observations=None))
+    np.testing.assert_array_equal(data.next_obs[:-1][~data.end[:-1]], data.obs[1:][~data.end[:-1]])
+    assert data.end[-1] and data.end[data.discount == 0].all()
+
+
+SHAPE = "that of gym/hopper-medium-expert has (11,)"
+DAMAGED = {  # what becomes of the columns, and what is said of it
+    "a reward that is no number": (
+        lambda rows: {"rewards": np.where(np.arange(len(rows["rewards"])) == 3, np.nan, rows["rewards"])},
+        "reward holds values that are not finite",
+    ),
+    "unnormalised actions": (lambda rows: {"actions": 3 * rows["actions"]}, "actions must lie in [-1, 1]"),
+    "another length": (lambda rows: {"rewards": rows["rewards"][:-1]}, "its arrays differ in length"),
+    "no actions": (lambda rows: {"actions": None}, "it has no actions"),
+    "nothing": (lambda rows: {name: values[:0] for name, values in rows.items()}, "has no transitions"),
+    "no end": (
+        lambda rows: {"timeouts": None, "terminals": np.zeros_like(rows["terminals"])},
+        "none of its episodes ends",
+    ),
+    "another body": (lambda rows: {"observations": np.zeros((9, 17))}, f"its observation has shape (17,), {SHAPE}"),
+    "pictures": (
+        lambda rows: {"observations": np.zeros((9, 8, 8, 3), np.uint8)},
+        f"its observation has shape (8, 8, 3), {SHAPE}",
+    ),
+    "bytes": (lambda rows: {"observations": np.zeros((9, 11), np.uint8)}, "holds uint8, not floating-point numbers"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_what_is_wrong_with_a_file_is_said_in_one_line(name, rollouts, file):
+    change, message = DAMAGED[name]
+    with pytest.raises(UserError) as caught:
+        d4rl_source.load(HOPPER, file(**change(rollouts)))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_is_refused(file):
+    path = file()
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(UserError, match="cannot be read"):
+        d4rl_source.load(HOPPER, path)
+
+
+def test_files_of_d4rls_mazes_are_refused_with_what_to_take_instead(file):
+    with pytest.raises(UserError, match="use Minari's D4RL/antmaze/umaze-v1"):
+        d4rl_source.load(get("antmaze/umaze"), file())
+
+
+def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts, file, succeed, tmp_path):
+    small = ("num_steps=20", "batch_size=32", "num_seeds=1", "eval.episodes=1", "eval.sampling_steps=(1,)")
+    small += ("agent.hidden_dims=(8,)", "agent.critic_hidden_dims=(8,)", "agent.target_sampling_steps=1")
+    output = succeed(
+        "train",
+        "--config=configs/gym.py:hopper-medium-expert",
+        f"--config.dataset={file()}",
+        *(f"--config.{change}" for change in small),
+        f"--workdir={tmp_path / 'run'}",
+        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
+    )
+    (member,) = read(tmp_path / "run" / "results.json")["members"]
+    count = len(by_d4rls_rule(rollouts, HOPPER.horizon)[0])
+    assert member["dataset"] == {"id": file().name, "source": "d4rl-hdf5", "num_transitions": count}
+    score = member["eval"]["1"]
+    assert score["normalized_score"] == pytest.approx(100 * (score["return_mean"] + 20.272305) / (3234.3 + 20.272305))
+    assert f"{count} transitions" in output
