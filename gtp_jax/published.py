@@ -1,6 +1,6 @@
 """Scores as published, to stand beside one's own.
 
-D4RL-normalised scores of GTP with K = 5, means over five seeds, on D4RL's own data and in its environments (Feng et al.,
+D4RL-normalised scores of GTP with K = 5, means over five seeds, on D4RL's own data, in its environments (Feng et al.,
 2026, arXiv 2510.11499). Scores on other data, generated ones among them, do not compare with them.
 """
 
