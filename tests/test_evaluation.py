@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gtp_jax import environments, evaluation
 from gtp_jax.data import controllers, planner
+from gtp_jax.errors import UserError
 from gtp_jax.tasks import get
 
 UMAZE, MEDIUM = get("pointmaze/umaze"), get("pointmaze/medium")
@@ -124,6 +125,7 @@ def test_a_summary_is_what_the_episodes_came_to():
         successes=np.array([True, False, True, True]),
         lengths=np.array([10, 300, 20, 30]),
         actions=np.zeros((4, 2)),
+        crashed=np.zeros(4, bool),
     )
     assert evaluation.summarize(UMAZE, episodes) == {
         "episodes": 4,
@@ -133,6 +135,52 @@ def test_a_summary_is_what_the_episodes_came_to():
         "normalized_score": 75.0,
         "length_mean": 90.0,
     }
+
+
+@pytest.fixture
+def fragile(monkeypatch):
+    """Makes the environment of one episode, the second, raise an error at its third step."""
+    made, make = [], environments.make
+
+    def make_one(task):
+        env = make(task)
+        if len(made) == 1:
+            step, steps = env.step, []
+
+            def crash(action):
+                steps.append(action)
+                if len(steps) == 3:
+                    raise RuntimeError("the simulation is unstable")
+                return step(action)
+
+            env.step = crash
+        made.append(env)
+        return env
+
+    monkeypatch.setattr(environments, "make", make_one)
+
+
+def test_an_environment_that_crashes_is_counted_and_the_others_play_on(fragile, evaluate):
+    act = lambda observations, _: towards_goal(UMAZE, observations)  # noqa: E731
+    (episodes,) = evaluate([UMAZE], 3, act)
+    assert episodes.crashed.tolist() == [False, True, False]
+    assert episodes.successes[[0, 2]].all() and episodes.lengths[1] == 2
+    summary = evaluation.summarize(UMAZE, episodes)
+    assert (summary["episodes"], summary["crashed"], summary["success_rate"]) == (2, 1, 1.0)
+
+
+def test_an_environment_that_crashed_is_replaced_for_the_next_time(fragile):
+    evaluator = evaluation.Evaluator([UMAZE], 2)
+    act = lambda observations, _: towards_goal(UMAZE, observations)  # noqa: E731
+    crashed = [evaluator(act)[0].crashed.any() for _ in range(2)]
+    evaluator.close()
+    assert crashed == [True, False]
+
+
+def test_a_task_whose_episodes_all_crash_is_not_scored():
+    none = np.zeros(2)
+    with pytest.raises(UserError, match="every episode of pointmaze/umaze crashed"):
+        evaluation.summarize(UMAZE, evaluation.Episodes(none, none, none, none, np.ones(2, bool)))
 
 
 # ------------------------------------------------------------------------------------------------- intervals

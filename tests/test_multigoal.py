@@ -102,6 +102,6 @@ def test_a_resumed_run_has_the_data_that_it_began_with():
 
 def test_a_summary_has_the_measures_of_the_actions():
     actions = multigoal.draw(TASK, 500, 1)
-    episodes = Episodes(np.ones(500), np.ones(500, bool), np.ones(500, int), actions)
+    episodes = Episodes(np.ones(500), np.ones(500, bool), np.ones(500, int), actions, np.zeros(500, bool))
     summary = summarize(TASK, episodes)
     assert summary["success_rate"] == 1.0 and summary["off_mode"] == 0.0 and len(summary["mode_shares"]) == 4
