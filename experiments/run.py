@@ -240,11 +240,12 @@ class Run:
     def _log_scores(self, bar) -> None:
         k = max(self._config.eval.sampling_steps)
         scores = self.evaluate(k)
-        self._write({n: [{f"success_rate_K{k}": row["success_rate"]} for row in rows] for n, rows in scores.items()})
+        names = ("success_rate", "normalized_score")
+        self._write({n: [{f"{name}_K{k}": row[name] for name in names} for row in rows] for n, rows in scores.items()})
         self._progress["evaluated"] = self.step
         for label, rows in scores.items():
-            rates = " ".join(f"{row['success_rate']:.2f}" for row in rows)
-            bar.write(f"update {self.step}: success rate of {label}'s members at K={k}: {rates}")
+            values = " ".join(f"{row['normalized_score']:.1f}" for row in rows)
+            bar.write(f"update {self.step}: normalised scores of {label}'s members at K={k}: {values}")
 
     def _write(self, rows: dict[str, list[dict]]) -> None:
         with self._workdir.writing():

@@ -15,8 +15,8 @@ from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, OGBenchTask, Task
 
 OGBENCH_URL = "https://rail.eecs.berkeley.edu/datasets/ogbench"
+_KINDS = "biuf"  # of NumPy's, numbers and truth values
 LARGEST_RATIO = 20  # of arrays to their file, if they are compressed
-ANY = None  # a row of any shape
 
 
 def load(task: Task, path: pathlib.Path) -> Transitions:
@@ -62,8 +62,11 @@ def _ogbench(task: OGBenchTask, path: pathlib.Path) -> Transitions:
     with contextlib.closing(environments.make_ogbench(task)) as env:
         from ogbench.relabel_utils import relabel_dataset  # of an optional package
 
-        required = {"observations": (seen,), "actions": (acted,), "terminals": (), "qpos": ANY}
-        arrays = read(path, required, {"button_states": ANY})
+        env.reset()  # some have no model before
+        required = {"observations": (seen,), "actions": (acted,), "terminals": (), "qpos": (env.unwrapped.model.nq,)}
+        if hasattr(env.unwrapped, "_num_buttons"):
+            required["button_states"] = (env.unwrapped._num_buttons,)
+        arrays = read(path, required, {})
         last = arrays["terminals"].astype(bool)
         if not last.any():
             raise UserError("none of its episodes ends; it needs terminals")
@@ -85,7 +88,7 @@ def _ogbench(task: OGBenchTask, path: pathlib.Path) -> Transitions:
 
 
 def read(
-    path: pathlib.Path, required: Mapping[str, tuple[int, ...] | None], optional: Mapping[str, tuple[int, ...] | None]
+    path: pathlib.Path, required: Mapping[str, tuple[int, ...]], optional: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
     """The arrays of a file, which may come from a stranger: by name, of N rows of a shape.
 
@@ -105,9 +108,9 @@ def read(
                 version = np.lib.format.read_magic(file)
                 header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
                 shape, _, dtype = header[version](file)
-            if dtype.kind not in ("biuf" if expected in ((), ANY) else "f"):
+            if dtype.kind not in (_KINDS if expected == () or name == "button_states" else "f"):
                 raise UserError(f"its {name} holds {dtype}, not floating-point numbers")
-            if expected is not ANY and shape[1:] != expected or not shape:
+            if not shape or shape[1:] != expected:
                 raise UserError(f"its {name} has shape {shape[1:]}, that of the task has {expected}")
             left -= math.prod(shape) * dtype.itemsize
             if left < 0:

@@ -96,6 +96,7 @@ def _cells(maze_map, marks) -> tuple[Cell, ...]:
 
 # size: (map, start, goal, ant horizon, point horizon, cells that "play" data start and end in)
 _SIZES = {
+    "open": (maps.OPEN, (1, 1), (3, 5), None, 300, ()),
     "umaze": (maps.U_MAZE, (3, 1), (1, 1), 700, 300, ()),
     "medium": (maps.MEDIUM_MAZE, (1, 1), (6, 6), 1000, 600, _cells(maps.MEDIUM_MAZE_DIVERSE_GR, ("c",)) + ((6, 6),)),
     "large": (maps.LARGE_MAZE, (1, 1), (7, 9), 1000, 800, _cells(maps.LARGE_MAZE_DIVERSE_GR, ("c",))),
@@ -125,7 +126,7 @@ def _antmaze(variant: str) -> MazeTask:
 def _pointmaze(size: str) -> MazeTask:
     maze_map, start, goal, _, horizon, _ = _SIZES[size]
     free = _cells(maze_map, (0,))
-    env_id = f"PointMaze_{dict(umaze='UMaze', medium='Medium', large='Large')[size]}-v3"
+    env_id = f"PointMaze_{dict(open='Open', umaze='UMaze', medium='Medium', large='Large')[size]}-v3"
     return MazeTask(
         f"pointmaze/{size}",
         env_id,
@@ -141,5 +142,5 @@ def _pointmaze(size: str) -> MazeTask:
 
 
 ANTMAZE = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
-POINTMAZE = ("umaze", "medium", "large")
+POINTMAZE = ("open", "umaze", "medium", "large")
 MAZES: dict[str, MazeTask] = {task.name: task for task in [*map(_antmaze, ANTMAZE), *map(_pointmaze, POINTMAZE)]}
