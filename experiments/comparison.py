@@ -53,7 +53,7 @@ def by_task(members: Sequence[Member]) -> Iterator[tuple[str, dict[str, list[Mem
 
 
 def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -> tuple[list[str], list]:
-    """Parts of the page, and (name, rows) of its tables. Methods are compared with those of the same tasks.
+    """Parts of the page, and (name, rows) of its tables. Methods are compared on tasks that all of them have.
 
     Samples in the plane are left out: they have no score of the kind.
     """
@@ -61,8 +61,9 @@ def over_tasks(members: Sequence[Member], labels: Sequence[str], album: Album) -
     scored = [member for member in members if "eval" in member.entry and tables.kind_of(member.entry) != "samples"]
     tasks_of = {label: tuple(sorted({m.entry["task"] for m in scored if m.method == label})) for label in labels}
     for names in dict.fromkeys(tasks for tasks in tasks_of.values() if tasks):
-        group = [label for label in labels if tasks_of[label] == names]
-        if steps := set.intersection(*(set(m.entry["eval"]) for m in scored if m.method in group)):
+        group = [label for label in labels if set(names) <= set(tasks_of[label])]
+        of_group = [m for m in scored if m.method in group and m.entry["task"] in names]
+        if steps := set.intersection(*(set(m.entry["eval"]) for m in of_group)):
             k = max(steps, key=int)
             scores = {label: _scores(scored, label, names, k) for label in group}
             found, pictures = _aggregate(scores, f"{', '.join(names)} at K = {k}", names, labels, album)

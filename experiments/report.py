@@ -40,8 +40,8 @@ AGGREGATES = (
     "them at each end, a profile is the share of seeds above each score, and the probability of improvement P(X > Y) "
     "is that of a seed of X scoring higher than one of Y, ties counting half (Agarwal et al., 2021, arXiv 2108.13264). "
     "95 % intervals come from 2000 bootstrap samples that draw seeds anew within each task; with fewer than about five "
-    "seeds they are too narrow. Agents are compared with those that have the same tasks; where they are many, X is the "
-    "one with the greatest IQM."
+    "seeds they are too narrow. Agents are compared on tasks that all of them have; where they are many, X is the one "
+    "with the greatest IQM."
 )
 CURVES = (
     "Means over seeds, with a band from the least seed to the greatest. Losses and the like are means over the updates "

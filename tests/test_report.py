@@ -174,6 +174,27 @@ def test_several_runs_are_kept_apart_and_a_folder_of_runs_is_taken_for_them(file
     assert "default (a) > default (b)" in (tmp_path / "out/tables.md").read_text()
 
 
+def test_agents_are_compared_on_the_tasks_that_they_share(files, tmp_path):
+    """One run has another task too, which must not keep its agent from being compared with that of the other run."""
+    for name, task in (("a", "pointmaze/umaze"), ("b", "pointmaze/large"), ("c", "pointmaze/umaze")):
+        shutil.copytree(files, tmp_path / "runs" / name)
+        content = read(files / "results.json")
+        for member in content["members"]:
+            member |= {"task": task, "agent": "ours" if name != "c" else "theirs"}
+        for times in (content["timing"]["action_ms"], content["timing"]["updates_per_s"]):
+            times |= {"ours": times["default"], "theirs": times["default"]}
+        (tmp_path / "runs" / name / "results.json").write_text(json.dumps(content))
+    write([tmp_path / "runs"], tmp_path / "out")
+    sections = (tmp_path / "out/tables.md").read_text().split("## ")
+    means = {
+        s.split("\n")[0]: re.findall(r"^\| (ours|theirs) ", s, re.M) for s in sections if s.startswith("Interquartile")
+    }
+    assert means == {
+        "Interquartile means, pointmaze/large, pointmaze/umaze at K = 2": ["ours"],
+        "Interquartile means, pointmaze/umaze at K = 2": ["ours", "theirs"],
+    }
+
+
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>|\\input{x}\x1b[2J"
 
 
