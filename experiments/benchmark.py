@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from experiments import cli
 from gtp_jax import placement as placing
-from gtp_jax import population, results, sizing
+from gtp_jax import population, results, sizing, tables
 from gtp_jax.agent_config import NUMBERS, AgentConfig
 from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
@@ -205,7 +205,7 @@ def populations_table(rows: list[dict]) -> str:
         ["" if row[name] is None else form.format(row[name] * factor) for name, form, factor in zip(*rest)]
         for row in rows
     ]
-    return results.markdown([heads, *cells])
+    return tables.markdown([heads, *cells])
 
 
 # ---------------------------------------------------------------- the command

@@ -45,9 +45,9 @@ def parse(values: flags.FlagValues, argv: list[str], **options) -> list[str]:
     return rest
 
 
-def _parse(argv: list[str], argument: str | None) -> list[str]:
+def _parse(argv: list[str], argument: str | None, most: int) -> list[str]:
     rest = parse(flags.FLAGS, argv)
-    if argument and len(rest) != 1:
+    if argument and not 1 <= len(rest) <= most:
         fail(f"{len(rest)} arguments were given; it takes {argument}")
     if rest and not argument:
         fail(f"unexpected argument {rest[0]!r}; flags begin with --")
@@ -124,12 +124,13 @@ def _leave_at_once(status: int) -> None:
     os._exit(status)
 
 
-def run(main: Callable[..., None], *, argument: str | None = None) -> None:
+def run(main: Callable[..., None], *, argument: str | None = None, most: int = 1) -> None:
     """Parses the flags and runs a program, turning `UserError` into one line and status 2.
 
     Args:
-        main: called with a stack, whose content is closed however the program ends, and with the argument if any.
-        argument: what the program's one argument is, in words; None if it takes only flags.
+        main: called with a stack, whose content is closed however the program ends, and with the arguments if any.
+        argument: what the program's argument is, in words; None if it takes only flags.
+        most: arguments that it takes.
     """
 
     def wrapped(arguments):
@@ -155,4 +156,4 @@ def run(main: Callable[..., None], *, argument: str | None = None) -> None:
             finally:
                 _leave_at_once(2)
 
-    app.run(wrapped, flags_parser=functools.partial(_parse, argument=argument))
+    app.run(wrapped, flags_parser=functools.partial(_parse, argument=argument, most=most))

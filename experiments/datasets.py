@@ -31,9 +31,14 @@ def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, s
             f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
             f"{rewarded} of them rewarded" + (": a critic has nothing to learn" if not rewarded else "")
         )
-        reward = rewards.TRANSFORMS[config.reward](found.transitions)
-        datasets[name] = found._replace(transitions=found.transitions._replace(reward=reward))
+        datasets[name] = with_rewards(found, config.reward)
     return datasets
+
+
+def with_rewards(dataset: sources.Dataset, transform: str) -> sources.Dataset:
+    """The same with what a name in `rewards.TRANSFORMS` makes of its rewards."""
+    reward = rewards.TRANSFORMS[transform](dataset.transitions)
+    return dataset._replace(transitions=dataset.transitions._replace(reward=reward))
 
 
 def statistics(dataset: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:

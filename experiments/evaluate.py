@@ -10,25 +10,17 @@ that lies in a working directory is run.
 
 import contextlib
 import importlib.util
-import json
 import pathlib
 
-import jax
-import jax.numpy as jnp
-import ml_collections
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
-from experiments import cli
-from gtp_jax import agent, checkpoint, population, results, tasks
-from gtp_jax import config as gtp_config
+from experiments import behaviour, cli, restored
 from gtp_jax import placement as placing
-from gtp_jax.data import sources
+from gtp_jax import results, tables, tasks
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
-from gtp_jax.objectives import OBJECTIVES
-from gtp_jax.population import Program
+from gtp_jax.tasks import MazeTask, MultigoalTask
 from gtp_jax.trust import refuse_links
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
@@ -43,41 +35,22 @@ PICTURES = flags.DEFINE_bool(
 )
 
 
-def draw_trajectories(workdir: pathlib.Path, programs, states, steps: list[int], seed: int) -> None:
-    """What the first member of each program draws from the same noise."""
+def draw(workdir: pathlib.Path, programs, states, evaluator, last, steps: list[int], seed: int) -> None:
+    """One picture a program and maze, of the walks at the last K, or one of all programs in the plane."""
     from gtp_jax import pictures  # needs matplotlib, which nothing else does
 
-    task, paths = tasks.get("multigoal"), {}
-    obs_dim, action_dim = task.widths
-    for program in programs:
-        actor = jax.tree.map(lambda leaf: leaf[0], states[program.label].actor_ema)
-        arguments = (
-            program.members[0].config,
-            actor,
-            jax.random.key(seed),
-            np.zeros((1000, obs_dim)),
-            jnp.ones(action_dim),
-        )
-        paths[program.label] = {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
-    pictures.draw_trajectories(task, paths, workdir / "trajectories.png")
-    print(f"drew {workdir / 'trajectories.png'}")
-
-
-def draw_paths(workdir: pathlib.Path, label: str, evaluator: Evaluator, played, steps: list[np.ndarray]) -> None:
-    """One picture a maze from the observations (M, E, O) of every step, whose first two numbers are x and y."""
-    from gtp_jax import pictures  # needs matplotlib, which nothing else does
-
-    xy = np.stack(steps)[..., :2]
     for task in dict.fromkeys(evaluator.tasks):
-        shown = [
-            (xy[: n + 1, i, e], ok)
-            for i, episodes in enumerate(played)
-            if evaluator.tasks[i] is task
-            for e, (n, ok) in enumerate(zip(episodes.lengths, episodes.successes))
-        ]
-        file = workdir / f"paths-{'-'.join([*filter(None, [label]), *task.name.split('/')])}.png"
-        pictures.draw_paths(task, *zip(*shown), file)
-        print(f"drew {file}")
+        if isinstance(task, MultigoalTask):
+            file = workdir / "trajectories.png"
+            paths = {p.label: behaviour.trajectories(task, p, states[p.label], steps, seed) for p in programs}
+            pictures.draw_trajectories(task, paths, file)
+            print(f"drew {file}")
+        for label, (played, seen) in last.items() if isinstance(task, MazeTask) else ():
+            found = behaviour.walks(task, evaluator, played, seen)
+            name = "-".join(["paths", *[label] * (len(programs) > 1), *task.name.split("/")])
+            file = workdir / f"{name}.png"
+            pictures.draw_paths(task, [w.observations[:, :2] for w in found], [w.success for w in found], file)
+            print(f"drew {file}")
 
 
 def main(stack: contextlib.ExitStack) -> None:
@@ -91,66 +64,33 @@ def main(stack: contextlib.ExitStack) -> None:
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
     refuse_links(workdir)
-    try:
-        content = json.loads((workdir / "config.json").read_text())
-        config = ml_collections.ConfigDict(content)
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UserError(f"{workdir} does not hold a run: {error}") from error
-    checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir, read_only=True)))
-    if checkpoints.latest_step is None:
-        raise UserError(f"{workdir} holds no checkpoint yet")
-
-    try:
-        gtp_config.validate_members(config)
-        programs = []
-        for label, fields in content["agents"].items():
-            if "/" in label or not label.isprintable():
-                raise UserError(f"{workdir} holds a run of {label!r}, which cannot name a picture's file")
-            if (name := str(fields["objective"])) not in OBJECTIVES:
-                raise UserError(f"objective {name!r} is not registered; give the run's --config=FILE too")
-            fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-            programs.append(Program(label, gtp_config.members(config, gtp_config.combinations(fields))))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
+    run = restored.restore(workdir, stack)
+    config, programs = run.config, run.programs
     seed = config.eval.seed if SEED.value is None else SEED.value
     placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(programs)}
     num_used = len({device for placement in placements.values() for device in placement.devices})
+    states = {label: placement.put(run.states[label]) for label, placement in placements.items()}
     members = programs[0].members  # all programs have the same tasks and seeds
-    widths = {name: tasks.get(name).widths for name in config.tasks}
-    like = {p.label: population.abstract(p, widths, batch_size=1, num_steps=config.num_steps) for p in programs}
-    restored, progress = checkpoints.restore_members(like), checkpoints.progress()
-    sources.check_records(progress, config.tasks)
-    states = {label: placement.put(restored[label][0]) for label, placement in placements.items()}
     evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES.value, seed)
     stack.callback(evaluator.close)
-    print(f"{len(programs)} x {len(members)} members after {checkpoints.latest_step} of {config.num_steps} updates")
+    print(f"{len(programs)} x {len(members)} members after {run.step} of {config.num_steps} updates")
 
     steps, entries, last = [int(k) for k in SAMPLING_STEPS.value], [], {}
     for program in programs:
         placement, state, scores = placements[program.label], states[program.label], {}
-        act = population.actor(structure=program.structure, placement=placement)
         for k in steps:
-            seen = []
-
-            def recorded_act(obs, t, act=act, state=state, k=k, seen=seen):
-                if PICTURES.value:
-                    seen.append(obs.copy())
-                return act(state, obs, t, num_steps=k)
-
-            played = evaluator(recorded_act, f"evaluation of {program.label}, K={k}")
+            seen = [] if PICTURES.value else None
+            played = restored.play(evaluator, program, placement, state, k, seen)
             scores[k] = [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
         last[program.label] = (played, seen)
-        entries += results.member_entries(program, state, placement, datasets=progress["datasets"], scores=scores)
-    print(f"\n{results.table(entries)}\n")
-    content = {"step": checkpoints.latest_step, **results.provenance(num_used), "members": entries}
+        entries += results.member_entries(program, state, placement, datasets=run.datasets, scores=scores)
+    print(f"\n{tables.table(entries)}\n")
+    content = {"step": run.step, **results.provenance(num_used), "members": entries}
     try:
         results.write_json(workdir / "evaluation.json", content)
         print(f"written to {workdir / 'evaluation.json'}")
-        if PICTURES.value and members[0].task == "multigoal":
-            draw_trajectories(workdir, programs, states, steps, seed)
-        elif PICTURES.value:
-            for label, (played, seen) in last.items():
-                draw_paths(workdir, label if len(programs) > 1 else "", evaluator, played, seen)
+        if PICTURES.value:
+            draw(workdir, programs, states, evaluator, last, steps, seed)
     except OSError as error:
         raise UserError(f"working directory {workdir} cannot be written: {error}") from error
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from experiments import cli
 from gtp_jax import config as gtp_config
-from gtp_jax import results, sizing, tasks
+from gtp_jax import sizing, tables, tasks
 from gtp_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :VARIANT.")
@@ -66,7 +66,7 @@ def main(_: contextlib.ExitStack) -> None:
     print(f"{num_transitions} transitions a task ({why}), {memory / 2**30:.1f} GiB a device")
     print(f"work: {how}; measured on {jax.local_devices()[0].device_kind}, the rest is exact")
     print(f"members a device: of one program that has it to itself, with {sizing.COPIES} copies of the state\n")
-    print(results.markdown(rows))
+    print(tables.markdown(rows))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from ml_collections import config_flags
 
 from experiments import cli, train
 from experiments.workdir import refuse_other
-from gtp_jax import results
+from gtp_jax import results, tables
 from gtp_jax.agent_config import NUMBERS, AgentConfig
 from gtp_jax.errors import UserError
 from gtp_jax.trust import refuse_links
@@ -185,7 +185,7 @@ def main(_: contextlib.ExitStack) -> None:
     done = {name: found for name, workdir in workdirs.items() if (found := results_of(workdir))}
     members = [{**member, "label": name} for name, found in done.items() for member in found.pop("members")]
     results.write_json(root / "sweep.json", {"runs": done, "members": members})
-    print(f"\n{results.table(members)}\n\n{len(done)} of {len(runs)} runs are done; members in {root / 'sweep.json'}")
+    print(f"\n{tables.table(members)}\n\n{len(done)} of {len(runs)} runs are done; members in {root / 'sweep.json'}")
     if failed:
         names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
         sys.exit(f"error: {len(failed)} of {len(mine)} runs failed, for reasons given above: {names}")

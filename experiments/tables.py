@@ -11,7 +11,7 @@ import pathlib
 import re
 
 from experiments import benchmark
-from gtp_jax import results
+from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
 _PLACE = re.compile(r"(<!-- table: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -25,9 +25,9 @@ def section(paths: list[pathlib.Path]) -> str:
         table = benchmark.populations_table(run["populations"])
         return f"{table}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if len(runs) == 1:
-        lines = [results.table(runs[0]["members"], runs[0]["timing"]), ""]
+        lines = [gtp_tables.table(runs[0]["members"], runs[0]["timing"]), ""]
     else:
-        lines = [results.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
+        lines = [gtp_tables.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
     for path, run in zip(paths, runs):
         min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
         lines.append(

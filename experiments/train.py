@@ -15,7 +15,7 @@ from tqdm import tqdm
 from experiments import cli
 from experiments.run import Run
 from experiments.workdir import Workdir
-from gtp_jax import processes, results
+from gtp_jax import processes, tables
 from gtp_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an optional :VARIANT.")
@@ -44,7 +44,7 @@ def main(stack: contextlib.ExitStack) -> None:
         run.train(bar, stack)
     entries, timing = run.finish()
     if processes.is_first():
-        print(f"\n{results.table(entries, timing)}\n")
+        print(f"\n{tables.table(entries, timing)}\n")
         print(
             f"{timing['total_s']:.0f} s in all, {timing['member_updates_per_s']:.0f} member-updates/s; "
             f"results in {workdir.path / 'results.json'}"

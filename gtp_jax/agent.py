@@ -192,6 +192,25 @@ def _objective(config: AgentConfig):
     return functools.partial(objective.loss, **options)
 
 
+def _weights(config: AgentConfig, advantage: jax.Array) -> jax.Array:
+    settings = {"eta": config.eta, "max_weight": config.max_weight, "truncate": config.truncate_weights}
+    return losses.advantage_weights(advantage, **settings)
+
+
+def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentConfig) -> tuple[jax.Array, jax.Array]:
+    """What the critic says of a batch: advantages (B,), and the weights (B,) that `update` would give it.
+
+    Args:
+        key: consumed.
+        batch: as of `update`.
+        config: its structure is enough, and has a critic.
+    """
+    config = dataclasses.replace(config, **state.numbers)
+    batch = batch._replace(reward=config.reward_scale * batch.reward)
+    _, (advantage, _) = _CRITICS[config.critic](config, state, state.critic, key, batch)
+    return advantage, _weights(config, advantage)
+
+
 def update(
     state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentConfig, num_steps: int
 ) -> tuple[AgentState, dict[str, jax.Array]]:
@@ -222,9 +241,7 @@ def update(
         metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads)}
         metrics |= {"q_mean": jnp.mean(q), "advantage_std": jnp.std(advantage)}
     if is_guided and config.guidance == "weights":
-        weights = losses.advantage_weights(
-            advantage, eta=config.eta, max_weight=config.max_weight, truncate=config.truncate_weights
-        )
+        weights = _weights(config, advantage)
         metrics |= {
             "weight_mean": jnp.mean(weights),
             "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),  # share of the batch that counts

@@ -260,6 +260,17 @@ def test_critic_learns_the_rewards(name):
     np.testing.assert_allclose(q, [[0, 1], [0, 1]], atol=0.1)
 
 
+def test_a_batch_is_judged_as_an_update_judges_it():
+    config, _, _, state, _ = bandit("paper")
+    data, key = jax.tree.map(jnp.float32, bandit_data()), jax.random.key(5)
+    _, metrics = jax.jit(functools.partial(agent.update, config=config, num_steps=NUM_STEPS))(state, key, data)
+    key_critic = jax.random.split(key, 3)[0]
+    advantages, weights = jax.jit(functools.partial(agent.judge, config=config))(state, key_critic, data)
+    assert advantages.shape == weights.shape == (256,)
+    assert np.std(advantages) == pytest.approx(float(metrics["advantage_std"]), rel=1e-4)
+    assert np.mean(weights) == pytest.approx(float(metrics["weight_mean"]), rel=1e-4)
+
+
 def test_expectile_critic_learns_the_expectile_of_the_rewards():
     """Of 0 and 1 in equal numbers, the 0.9-expectile is 0.9."""
     value = agent.state_values(CONFIGS["expectile"], bandit("expectile").trained.critic, jnp.zeros((1, 1)))

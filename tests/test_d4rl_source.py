@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import read
 
-from gtp_jax.data import d4rl_source
+from gtp_jax.data import d4rl_source, sources
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import get
 
@@ -162,3 +162,12 @@ def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts,
     score = member["eval"]["1"]
     assert score["normalized_score"] == pytest.approx(100 * (score["return_mean"] + 20.272305) / (3234.3 + 20.272305))
     assert f"{count} transitions" in output
+
+
+def test_a_file_is_found_again_where_d4rls_package_keeps_it_and_not_fetched(file, tmp_path, monkeypatch):
+    record = {"id": file().name, "source": "d4rl-hdf5", "num_transitions": 1}
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "empty"))
+    assert sources.local(HOPPER, record) is None
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
+    found = sources.local(HOPPER, record)
+    assert (found.id, found.source) == (record["id"], record["source"]) and len(found.transitions.reward)

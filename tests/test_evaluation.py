@@ -218,3 +218,10 @@ def test_more_episodes_never_widen_the_interval(successes, failures, factor):
     episodes = successes + failures
     few, many = (evaluation.success_interval([successes / episodes], n) for n in (episodes, factor * episodes))
     assert many[1] - many[0] <= few[1] - few[0] + 1e-12
+
+
+def test_the_interval_of_a_mean_is_students():
+    """Of 1, 2 and 3: 2 +- 4.303 / sqrt(3), by the table of t with 2 degrees of freedom."""
+    assert evaluation.mean_interval([1.0, 2.0, 3.0]) == pytest.approx(
+        (2 - 4.303 / 3**0.5, 2 + 4.303 / 3**0.5), abs=1e-3
+    )

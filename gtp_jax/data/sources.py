@@ -12,6 +12,7 @@ from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
 
 SOURCES = ("minari-local", "minari-remote", "generated", "d4rl-hdf5", "ogbench", "npz")
+_OGBENCH, _D4RL = ("OGBENCH_DATASET_DIR", "~/.ogbench/data"), ("D4RL_DATASET_DIR", "~/.d4rl/datasets")
 _FILE = re.compile(r"[\w-][\w.-]*\.(hdf5|h5|npz)")
 
 
@@ -65,12 +66,33 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     if dataset == "generated":
         raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
     if dataset == "auto" and isinstance(task, OGBenchTask):
-        return _fetched(task, npz_source.OGBENCH_URL, f"{task.dataset}.npz", "OGBENCH_DATASET_DIR", "~/.ogbench/data")
+        return _fetched(task, npz_source.OGBENCH_URL, f"{task.dataset}.npz", *_OGBENCH)
     if dataset == "auto" and task.minari_id is None:
-        return _fetched(task, d4rl_source.URL, task.d4rl_file, "D4RL_DATASET_DIR", "~/.d4rl/datasets")
+        return _fetched(task, d4rl_source.URL, task.d4rl_file, *_D4RL)
     if isinstance(task, OGBenchTask):
         raise UserError(f"dataset = {dataset!r} must be auto or the path of an npz file for {task.name}")
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
+
+
+def local(task: Task, record: dict) -> Dataset | None:
+    """The data of a `Dataset.record`, or None if they are not where data sets are kept; nothing is downloaded or made.
+
+    Raises:
+        UserError: they are damaged, or do not fit the task.
+    """
+    name = record["id"]
+    if isinstance(task, MultigoalTask):
+        return None
+    if minari_source.ID.fullmatch(name):
+        here = minari_source.is_local(name)
+        return Dataset(name, record["source"], minari_source.load(task, name)) if here else None
+    kept = [_kept(*place) / name for place in (_OGBENCH, _D4RL)]
+    return next((_file(task, path) for path in kept if path.is_file()), None)
+
+
+def _kept(variable: str, folder: str) -> pathlib.Path:
+    """Where a package keeps its data."""
+    return pathlib.Path(os.environ.get(variable, folder)).expanduser()
 
 
 def _file(task: Task, path: pathlib.Path) -> Dataset:
@@ -86,7 +108,7 @@ def _file(task: Task, path: pathlib.Path) -> Dataset:
 
 def _fetched(task: ReturnTask | OGBenchTask, url: str, file: str, variable: str, folder: str) -> Dataset:
     """From where the makers' own package keeps it, or else from their server."""
-    path = pathlib.Path(os.environ.get(variable, folder)).expanduser() / pathlib.Path(file).name
+    path = _kept(variable, folder) / pathlib.Path(file).name
     download.fetch(f"{url}/{file}", path)
     return _file(task, path)
 

@@ -1,0 +1,130 @@
+"""What the agents of a run do and think at its last checkpoint: walks, samples, advantages and weights."""
+
+import contextlib
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments import datasets, restored
+from gtp_jax import agent, population, tasks
+from gtp_jax import placement as placing
+from gtp_jax.agent import AgentState, Batch
+from gtp_jax.agent_config import NUMBERS
+from gtp_jax.data import rewards, sources
+from gtp_jax.errors import UserError
+from gtp_jax.evaluation import Episodes, Evaluator
+from gtp_jax.population import Program
+from gtp_jax.tasks import MazeTask, MultigoalTask
+
+EPISODES = 10  # of one member of each task
+TRANSITIONS = 20_000  # that are judged
+
+
+class Walk(NamedTuple):
+    """What one episode in a maze came to."""
+
+    observations: np.ndarray  # (T, O)
+    success: bool
+
+
+def walks(task: MazeTask, evaluator: Evaluator, played: Sequence[Episodes], seen: Sequence[np.ndarray]) -> list[Walk]:
+    """The episodes of all members of a task, from the observations (M, E, O) of every step."""
+    observations = np.stack(seen)[..., : task.widths[0]]
+    return [
+        Walk(observations[: n + 1, i, e], bool(success))
+        for i, episodes in enumerate(played)
+        if evaluator.tasks[i] is task
+        for e, (n, success) in enumerate(zip(episodes.lengths, episodes.successes))
+    ]
+
+
+def trajectories(task: MultigoalTask, program: Program, state: AgentState, steps: Sequence[int], seed: int):
+    """What the first member makes of the same noise: from it to actions, (K + 1, 1000, D) by K."""
+    obs_dim, action_dim = task.widths
+    actor = jax.tree.map(lambda leaf: leaf[0], state.actor_ema)
+    obs, mask = np.zeros((1000, obs_dim)), jnp.ones(action_dim)
+    arguments = (program.members[0].config, actor, jax.random.key(seed), obs, mask)
+    return {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
+
+
+def first_members(run: restored.Restored) -> restored.Restored:
+    """The run with one member of each program and task: the first that is guided, or the first.
+
+    Where members of a program differ in numbers, its label says which they have.
+    """
+
+    def reduce(program):
+        members = program.members
+        swept = [name for name in NUMBERS if isinstance(program.fields[name], tuple)]
+        order = sorted(range(len(members)), key=lambda i: not members[i].config.is_guided)
+        rows = sorted({members[i].task: i for i in reversed(order)}.values())
+        values = (f"{name}={getattr(members[rows[0]].config, name):g}" for name in swept)
+        few = Program(" ".join([program.label, *values]), tuple(members[i] for i in rows))
+        return few, jax.tree.map(lambda leaf: leaf[rows], run.states[program.label])
+
+    reduced = [reduce(program) for program in run.programs]
+    return run._replace(
+        programs=[program for program, _ in reduced], states={program.label: state for program, state in reduced}
+    )
+
+
+def play_mazes(run: restored.Restored, num_steps: int, stack: contextlib.ExitStack) -> dict[str, dict[str, list[Walk]]]:
+    """Walks of the members of a run that are in mazes, by the program's label and the task's name.
+
+    Args:
+        run: of `first_members`.
+        num_steps: K.
+        stack: closes the environments.
+    """
+    rows = [i for i, m in enumerate(run.programs[0].members) if isinstance(tasks.get(m.task), MazeTask)]
+    members = [run.programs[0].members[i] for i in rows]  # all programs have the same tasks
+    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES, run.config.eval.seed)
+    stack.callback(evaluator.close)
+    found = {}
+    for turn, program in enumerate(run.programs):
+        few = Program(program.label, tuple(program.members[i] for i in rows))
+        placement, seen = placing.spread(len(rows), turn), []
+        state = placement.put(jax.tree.map(lambda leaf: leaf[rows], run.states[program.label]))
+        played = restored.play(evaluator, few, placement, state, num_steps, seen)
+        found[program.label] = {t.name: walks(t, evaluator, played, seen) for t in evaluator.tasks}
+    return found
+
+
+def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
+    """The data that a task was trained on, rewards as in training, or None if they are not at hand.
+
+    Raises:
+        UserError: they are damaged, or config.json does not say what training made of their rewards.
+    """
+    if (transform := run.config.get("reward")) not in rewards.TRANSFORMS:
+        raise UserError(f"reward = {transform!r} must be one of {', '.join(rewards.TRANSFORMS)}")
+    found = sources.local(tasks.get(name), run.datasets[name])
+    return found and datasets.with_rewards(found, transform)
+
+
+def judge(run: restored.Restored, label: str, name: str, data: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Advantages and weights (N,) that a program's critic gives some transitions of a task, at most `TRANSITIONS`."""
+    program = next(program for program in run.programs if program.label == label)
+    row = [member.task for member in program.members].index(name)
+    member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[label])
+    (block,), returns = _arranged(data, member, program.num_step_returns)
+    chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]
+    obs, action, next_obs = (column[chosen] for column in block)
+    reward, discount = (column[chosen] for column in returns)
+
+    def widened(columns, width):
+        return np.pad(columns, ((0, 0), (0, width - columns.shape[1])))
+
+    widths = len(state.obs_mean), len(state.action_mask)
+    batch = Batch(widened(obs, widths[0]), widened(action, widths[1]), reward, widened(next_obs, widths[0]), discount)
+    judged = jax.jit(functools.partial(agent.judge, config=program.structure))(state, jax.random.key(0), batch)
+    return tuple(np.asarray(each) for each in judged)
+
+
+def _arranged(data: sources.Dataset, member: population.Member, num_step_returns: int):
+    blocks, returns = datasets.arranger({member.task: data})([member.kind], num_step_returns)
+    return list(blocks.values()), returns[member.kind]

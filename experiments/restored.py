@@ -1,0 +1,110 @@
+"""Runs as their working directories hold them, which may come from strangers: settings, and agents as last saved."""
+
+import contextlib
+import json
+import pathlib
+from typing import Any, NamedTuple
+
+import ml_collections
+import numpy as np
+
+from gtp_jax import checkpoint, population, tasks
+from gtp_jax import config as gtp_config
+from gtp_jax.agent import AgentState
+from gtp_jax.data import sources
+from gtp_jax.errors import UserError
+from gtp_jax.evaluation import Episodes, Evaluator
+from gtp_jax.objectives import OBJECTIVES
+from gtp_jax.placement import Placement
+from gtp_jax.population import Program
+
+
+class Restored(NamedTuple):
+    """A run at its last checkpoint."""
+
+    config: ml_collections.ConfigDict
+    programs: list[Program]
+    states: dict[str, AgentState]  # by label, NumPy with a row for each member
+    datasets: dict[str, dict]  # `sources.Dataset.record` of each task
+    step: int
+
+
+def settings(workdir: pathlib.Path) -> dict[str, Any]:
+    """What config.json holds.
+
+    Raises:
+        UserError: it is not that of a run.
+    """
+    try:
+        content = json.loads((workdir / "config.json").read_text())
+        ml_collections.ConfigDict(content)
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise UserError(f"{workdir} does not hold a run: {error}") from error
+    return content
+
+
+def programs(workdir: pathlib.Path, content: dict[str, Any]) -> list[Program]:
+    """What a run of these settings trains.
+
+    Raises:
+        UserError: they are of another version, make no sense, or name an objective that is not registered.
+    """
+    config, found = ml_collections.ConfigDict(content), []
+    try:
+        gtp_config.validate_members(config)
+        for label, fields in content["agents"].items():
+            if "/" in label or not label.isprintable():
+                raise UserError(f"{workdir} holds a run of {label!r}, which cannot name a picture's file")
+            if (name := str(fields["objective"])) not in OBJECTIVES:
+                raise UserError(f"objective {name!r} is not registered; give the run's --config=FILE too")
+            fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+            found.append(Program(label, gtp_config.members(config, gtp_config.combinations(fields))))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(f"{workdir} holds a run of another version of gtp_jax: {error}") from error
+    return found
+
+
+def restore(workdir: pathlib.Path, stack: contextlib.ExitStack) -> Restored:
+    """A run at its last checkpoint; a run that is still going on may be read too.
+
+    Args:
+        stack: closes the checkpoints.
+
+    Raises:
+        UserError: there is none, or it is not one of the run that config.json describes.
+    """
+    content = settings(workdir)
+    checkpoints = stack.enter_context(contextlib.closing(checkpoint.Checkpoints(workdir, read_only=True)))
+    if checkpoints.latest_step is None:
+        raise UserError(f"{workdir} holds no checkpoint yet")
+    config, found = ml_collections.ConfigDict(content), programs(workdir, content)
+    widths = {name: tasks.get(name).widths for name in config.tasks}
+    like = {p.label: population.abstract(p, widths, batch_size=1, num_steps=config.num_steps) for p in found}
+    saved, progress = checkpoints.restore_members(like), checkpoints.progress()
+    sources.check_records(progress, config.tasks)
+    states = {label: state for label, (state, _) in saved.items()}
+    return Restored(config, found, states, progress["datasets"], checkpoints.latest_step)
+
+
+def play(
+    evaluator: Evaluator,
+    program: Program,
+    placement: Placement,
+    state: AgentState,
+    num_steps: int,
+    seen: list[np.ndarray] | None = None,
+) -> list[Episodes]:
+    """An episode of each member of a program in each of its environments, acting with K = num_steps.
+
+    Args:
+        state: on the devices, a row for each slot of the placement.
+        seen: takes the observations (M, E, O) of every environment step.
+    """
+    act = population.actor(structure=program.structure, placement=placement)
+
+    def act_now(obs, t):
+        if seen is not None:
+            seen.append(obs.copy())
+        return act(state, obs, t, num_steps=num_steps)
+
+    return evaluator(act_now, f"evaluation of {program.label}, K={num_steps}")
