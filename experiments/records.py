@@ -31,15 +31,16 @@ class Record(NamedTuple):
     metrics: list[dict]  # lines of metrics.jsonl
 
     def curves(self, index: int) -> dict[str, dict[int, float]]:
-        """The metrics of one member, by name and update; the success rates with those of the last evaluation."""
+        """The metrics of one member, by name and update; the scores with those of the last evaluation."""
         curves = {}
         for line in self.metrics:
             for name, values in line.items():
                 if name != "step" and not math.isnan(values[index]):
                     curves.setdefault(name, {})[line["step"]] = values[index]
         for k, score in self.members[index].get("eval", {}).items():
-            if f"success_rate_K{k}" in curves:
-                curves[f"success_rate_K{k}"][self.settings["num_steps"]] = score["success_rate"]
+            for name in ("success_rate", "normalized_score"):
+                if f"{name}_K{k}" in curves:
+                    curves[f"{name}_K{k}"][self.settings["num_steps"]] = score[name]
         return curves
 
 

@@ -30,7 +30,7 @@ from gtp_jax.trust import refuse_links
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the runs' objective.")
 OUT = flags.DEFINE_string("out", None, "Folder for the report.")
 
-BEST = "best rate (chosen on test)"
+BEST = "best (chosen on test)"
 PUBLISHED = "published (K = 5)"
 LAST = ("episodes", "samples", "seeds", "ms an action", "updates/s", "data set", "source")  # columns
 
@@ -45,7 +45,7 @@ AGGREGATES = (
 )
 CURVES = (
     "Means over seeds, with a band from the least seed to the greatest. Losses and the like are means over the updates "
-    "since the last value; success rates are those of the evaluations on the way and of the last one."
+    "since the last value; success rates and scores are those of the evaluations on the way and of the last one."
 )
 BEHAVIOUR = (
     f"The first seed of each agent at its last checkpoint. In a maze it has played {EPISODES} episodes for this page, "
@@ -74,9 +74,12 @@ def score_tables(runs: Sequence[Record]) -> dict[str, list[list[str]]]:
         cells = {}
         if theirs := published.scores(group[0]["task"]):
             cells[PUBLISHED] = ", ".join(f"{name} {score:.1f}" for name, score in theirs.items())
-        curves = [member["curves"].get(f"success_rate_K{k}") for member in group]
-        if all(curves) and tables.kind_of(group[0]) == "success":
-            cells[BEST] = f"{np.mean([max(curve.values()) for curve in curves]):.3f}"
+        metric, digits = {"success": ("success_rate", 3), "return": ("normalized_score", 1)}.get(
+            tables.kind_of(group[0]), ("", 0)
+        )
+        curves = [member["curves"].get(f"{metric}_K{k}") for member in group]
+        if all(curves):
+            cells[BEST] = f"{np.mean([max(curve.values()) for curve in curves]):.{digits}f}"
         return cells
 
     order = list(dict.fromkeys(member["task"] for member in members))

@@ -134,8 +134,13 @@ def _success_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
         "K": k,
         "success rate [95 %]": f"{np.mean(rates):.3f} [{low:.3f}, {high:.3f}]",
         "normalised score": f"{np.mean([score['normalized_score'] for score in scores]):.1f}",
-        "episodes": f"{len(scores)} x {scores[0]['episodes']}",
+        "episodes": _episodes(scores),
     }
+
+
+def _episodes(scores: list[dict]) -> str:
+    crashed = sum(score.get("crashed", 0) for score in scores)
+    return f"{len(scores)} x {scores[0]['episodes']}" + f", {crashed} crashed" * (crashed > 0)
 
 
 def _sample_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
@@ -164,7 +169,7 @@ def _return_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
         "K": k,
         "normalised score [95 %]": f"{np.mean(values):.1f}{interval}",
         "return": f"{np.mean([score['return_mean'] for score in scores]):.1f}",
-        "episodes": f"{len(scores)} x {scores[0]['episodes']}",
+        "episodes": _episodes(scores),
     }
 
 

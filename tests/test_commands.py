@@ -227,7 +227,7 @@ def refusal(start):
         ([*SMALL, "--config.num_seeds=0"], "num_seeds = 0 must be a whole number of at least 1"),
         ([*SMALL, "--config.agent.eta=nan"], "agent.eta = nan must be a finite number"),
         ([*SMALL, "--config.agent.eta=inf"], "agent.eta = inf must be a finite number"),
-        ([*SMALL, "--config.dataset=pointmaze"], "dataset = 'pointmaze' must be auto, generated or a Minari id"),
+        ([*SMALL, "--config.dataset=pointmaze"], "dataset = 'pointmaze' must be auto, generated, a file"),
         ([*SMALL, "--config.dataset=D4RL/pointmaze/umaze-v2"], "hub cannot be reached"),
     ],
     ids=lambda value: value[-1].removeprefix("--config.") if isinstance(value, list) and value else "",
