@@ -4,8 +4,7 @@
 
 VARIANT is pointmaze (the default) or antmaze. The first has four mazes, the second six data sets. All systems see the
 same batches: GTP (the default preset), its cloning, Diffusion-QL, Consistency-AC, IDQL, IQL and cloning without a
-generative model, on equal networks, updates and seeds. README has the table of pointmaze; antmaze was not run yet, at
-5000 updates a member it is about three hours of two cores.
+generative model, on equal networks, updates and seeds. README has the table of pointmaze; antmaze was not run yet.
 """
 
 from gtp_jax import config as gtp_config

@@ -1,6 +1,8 @@
 """What tests share: two virtual devices, Minari data sets made by Minari's own writer, no way to the network or to the
 user's store."""
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import subprocess
@@ -30,7 +32,7 @@ settings.load_profile("gtp_jax")
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """For files that compile many programs and run each for moments; the commands' own tests optimise as users do."""
+    """For files that compile many programs and run each for moments."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
@@ -74,15 +76,34 @@ def write_dataset(store):
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """A store of its own, no hub, and programs that are compiled once for all tests."""
-    root = tmp_path_factory.mktemp("commands")
+def shared(tmp_path_factory):
+    """A folder of all workers of this session, and a way to make something in it once."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    root.mkdir(exist_ok=True)
+
+    @contextlib.contextmanager
+    def once(name):
+        """Gives a folder, and whether it has to be filled; who comes meanwhile waits."""
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield root / name, not (root / f"{name}.done").exists()
+            (root / f"{name}.done").touch()
+
+    return root, once
+
+
+@pytest.fixture(scope="session")
+def environment(shared):
+    """A store of its own, no hub, and programs that are compiled once for all tests, and not for long."""
+    root, _ = shared
     return {
         **os.environ,
         "MINARI_DATASETS_PATH": str(root / "store"),
         "HF_ENDPOINT": "http://127.0.0.1:9",
         "JAX_COMPILATION_CACHE_DIR": str(root / "compiled"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
 
 
@@ -118,8 +139,11 @@ def succeed(start):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, succeed):
+def finished(shared, succeed):
     """The working directory of a run that nobody disturbed; tests only read it."""
-    workdir = tmp_path_factory.mktemp("finished")
-    (workdir / "stdout").write_text(succeed("train", *SMALL, f"--workdir={workdir}"))
+    _, once = shared
+    with once("finished") as (workdir, is_first):
+        if is_first:
+            output = succeed("train", *SMALL, f"--workdir={workdir}")
+            (workdir / "stdout").write_text(output)
     return workdir

@@ -217,7 +217,7 @@ def refusal(start):
         (["--config=configs/nothing.py"], "No such file or directory: 'configs/nothing.py'"),
         (
             ["--config=configs/pointmaze.py:giant"],
-            "unknown variant 'giant' of pointmaze; there are umaze, medium, large",
+            "unknown variant 'giant' of pointmaze; there are open, umaze, medium, large",
         ),
         ([*SMALL, "--config.num_stepz=3"], "unknown config field 'num_stepz'; did you mean \"num_steps\"?"),
         ([*SMALL, "--config.agnt.eta=3"], "unknown config field"),

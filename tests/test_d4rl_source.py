@@ -154,7 +154,6 @@ def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts,
         f"--config.dataset={file()}",
         *(f"--config.{change}" for change in small),
         f"--workdir={tmp_path / 'run'}",
-        JAX_DISABLE_MOST_OPTIMIZATIONS="1",
     )
     (member,) = read(tmp_path / "run" / "results.json")["members"]
     count = len(by_d4rls_rule(rollouts, HOPPER.horizon)[0])

@@ -92,7 +92,7 @@ def test_scores_are_those_of_results_json(folder, finished):
         scores = [member["eval"][k]["normalized_score"] for member in members]
         assert (cells["K"], cells["seeds"], cells["episodes"]) == (k, "0, 1", "2 x 2") and cells["data set"] == DATA
         assert cells["normalised score"] == f"{sum(scores) / 2:.1f}"
-        assert (cells["best rate (chosen on test)"] != "") == (k == "2")  # the only one that is evaluated on the way
+        assert (cells["best (chosen on test)"] != "") == (k == "2")  # the only one that is evaluated on the way
 
 
 def test_settings_hardware_versions_and_command_are_there(page, finished):

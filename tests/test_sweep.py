@@ -33,7 +33,7 @@ GRID = ("--grid=dataset=nowhere|auto|generated", "--grid=agent.learning_rate=1e-
 
 @pytest.fixture(scope="module")
 def start_sweep(start):
-    return functools.partial(start, "sweep", JAX_DISABLE_MOST_OPTIMIZATIONS="1")
+    return functools.partial(start, "sweep")
 
 
 @pytest.fixture(scope="module")
