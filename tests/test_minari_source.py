@@ -331,11 +331,3 @@ def test_a_wrong_width_is_refused_by_name(name, width, write_dataset):
 def test_observations_that_are_no_mazes_are_refused(write_dataset):
     write_dataset(POINT.minari_id, [({"pixels": np.zeros((4, 4))}, np.zeros((3, 2), np.float32))])
     assert "not those of the task" in complaint()
-
-
-@pytest.mark.parametrize("change", [{"id": "../../x-v0"}, {"source": "\x1b[2J"}, {"num_transitions": "1"}, {"x": 1}])
-def test_a_record_of_data_is_refused_with(change):
-    good = {"id": POINT.minari_id, "source": "minari-local", "num_transitions": 1}
-    sources.check_records({"datasets": {POINT.name: good}}, [POINT.name])
-    with pytest.raises(UserError, match="does not say which data"):
-        sources.check_records({"datasets": {POINT.name: {**good, **change}}}, [POINT.name])

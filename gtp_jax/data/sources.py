@@ -13,7 +13,7 @@ from gtp_jax.tasks import MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
 
 SOURCES = ("minari-local", "minari-remote", "generated", "d4rl-hdf5", "ogbench", "npz")
 _OGBENCH, _D4RL = ("OGBENCH_DATASET_DIR", "~/.ogbench/data"), ("D4RL_DATASET_DIR", "~/.d4rl/datasets")
-_FILE = re.compile(r"[\w-][\w.-]*\.(hdf5|h5|npz)")
+_FILE = re.compile(r"[^/]+\.(hdf5|h5|npz)")
 
 
 class Dataset(NamedTuple):
@@ -42,7 +42,7 @@ def check_records(progress, tasks) -> None:
         except (AttributeError, KeyError, TypeError):
             right = False
         named = right and (minari_source.ID.fullmatch(record["id"]) or _FILE.fullmatch(record["id"]))
-        if not named or record["source"] not in SOURCES:
+        if not named or not record["id"].isprintable() or record["source"] not in SOURCES:
             raise UserError(f"the checkpoint does not say which data {task} was trained on; it is damaged")
 
 
