@@ -3,7 +3,8 @@
     python -m experiments.tables
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
-with the table, command, date and hardware of those files, which `experiments.train` or `experiments.benchmark` wrote.
+with the table, command, date and hardware of those files, which `experiments.train` or `experiments.benchmark` wrote;
+and `<!-- comparison: docs/results/NAME.json -->` with the success rates of one run, agents by tasks, a table each K.
 """
 
 import json
@@ -14,17 +15,21 @@ from experiments import benchmark
 from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
-_PLACE = re.compile(r"(<!-- table: (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (table|comparison): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def section(paths: list[pathlib.Path]) -> str:
+def section(kind: str, paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
     if "populations" in runs[0]:
         (run,) = runs
         table = benchmark.populations_table(run["populations"])
         return f"{table}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
-    if len(runs) == 1:
+    if kind == "comparison":
+        ((members, speeds),) = ((run["members"], run["timing"]["updates_per_s"]) for run in runs)
+        lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]
+        lines.append(f"Member-updates/s alone: {', '.join(f'{name} {each:.0f}' for name, each in speeds.items())}.\n")
+    elif len(runs) == 1:
         lines = [gtp_tables.table(runs[0]["members"], runs[0]["timing"]), ""]
     else:
         lines = [gtp_tables.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
@@ -46,7 +51,7 @@ def fill(text: str, root: pathlib.Path) -> str:
     """A page's text with every table as the files below `root` have it now."""
 
     def replace(match: re.Match) -> str:
-        return match[1] + section([root / name for name in match[2].split()]) + match[3]
+        return match[1] + section(match[2], [root / name for name in match[3].split()]) + match[4]
 
     return _PLACE.sub(replace, text)
 

@@ -48,6 +48,25 @@ def scores(
     return [_table(group, _CELLS[kind], timings, beside) for kind, group in kinds.items()]
 
 
+def comparison(members: Sequence[dict], k: str) -> list[list[str]]:
+    """Success rates [95 %] at one K: a row an agent, a column a task, the greatest of each in bold, and their mean."""
+    agents, tasks = (list(dict.fromkeys(member[name] for member in members)) for name in ("agent", "task"))
+    rates, cells = np.zeros((len(agents), len(tasks))), {}
+    for row, agent in enumerate(agents):
+        for column, task in enumerate(tasks):
+            scores = [m["eval"][k] for m in members if (m["agent"], m["task"]) == (agent, task)]
+            each = [score["success_rate"] for score in scores]
+            rates[row, column] = np.mean(each)
+            low, high = success_interval(each, scores[0]["episodes"])
+            cells[row, column] = f"{np.mean(each):.2f} [{low:.2f}, {high:.2f}]"
+    best = rates == rates.max(axis=0)
+    rows = [[f"K = {k}", *tasks, "mean"]]
+    for row, agent in enumerate(agents):
+        own = [f"**{cells[row, i]}**" if best[row, i] else cells[row, i] for i in range(len(tasks))]
+        rows.append([agent, *own, f"{rates[row].mean():.2f}"])
+    return rows
+
+
 def kind_of(member: dict) -> str:
     """What a member with scores is scored by: samples, return or success."""
     if "off_mode" in next(iter(member["eval"].values())):

@@ -134,3 +134,16 @@ def test_latex_cells_hold_no_commands():
         r"\bottomrule",
         r"\end{tabular}",
     ]
+
+
+def test_a_comparison_has_agents_by_tasks_and_the_best_in_bold():
+    rates = {("gtp", "a"): [0.5, 0.7], ("gtp", "b"): [0.0, 0.0], ("bc", "a"): [0.1, 0.1], ("bc", "b"): [0.2, 0.4]}
+    members = [
+        {"agent": agent, "task": task, "eval": {"5": {"success_rate": rate, "episodes": 10}}}
+        for (agent, task), each in rates.items()
+        for rate in each
+    ]
+    head, gtp, bc = tables.comparison(members, "5")
+    assert head == ["K = 5", "a", "b", "mean"]
+    assert gtp[1].startswith("**0.60 [") and gtp[2].startswith("0.00 [") and gtp[3] == "0.30"
+    assert bc[1].startswith("0.10 [") and bc[2].startswith("**0.30 [") and bc[3] == "0.20"
