@@ -5,8 +5,7 @@
 VARIANT is complete (the default), partial or mixed. The data are Minari's D4RL/kitchen/VARIANT-v2. The return counts
 the subtasks that are done, and four of them are a score of 100. The policy sees the 59 numbers of the environment's
 `observation` and not the goals, which are the same in every episode. D4RL's own HDF5 files have 60 numbers and do not
-fit. gymnasium-robotics 1.4.2 runs this environment with MuJoCo 3.5, and not with 4: pip install 'mujoco<3.6'. Not
-measured yet.
+fit. Not measured yet.
 """
 
 from gtp_jax import config as gtp_config

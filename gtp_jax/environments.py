@@ -1,11 +1,14 @@
 """Evaluation environments with D4RL's semantics, built from the task registry and never from a data file."""
 
+import contextlib
 import importlib.util
 import os
 import warnings
+from collections.abc import Iterator
 
 import gymnasium
 import numpy as np
+from gymnasium_robotics.utils import mujoco_utils
 
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import MODE_RADIUS, MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
@@ -49,6 +52,10 @@ def make_maze(task: MazeTask, position_noise: float) -> gymnasium.Env:
             max_episode_steps=task.horizon,
             disable_env_checker=True,
         )
+    if task.d4rl_file:  # its ant: https://github.com/Farama-Foundation/D4RL, d4rl/locomotion/assets/ant.xml
+        model = env.unwrapped.ant_env.model
+        model.opt.timestep, model.actuator_gear[:, 0] = 0.02, 30.0
+        model.geom_solimp[:, :3] = 0.8, 0.8, 0.01  # of contacts
     env.unwrapped.position_noise_range = position_noise / task.cell_size
     os.unlink(env.unwrapped.tmp_xml_file_path)  # read once, and never removed by its writer
     return env
@@ -91,18 +98,25 @@ class ReturnEvaluation(gymnasium.Wrapper):
 
 
 def make_registered(task: ReturnTask) -> gymnasium.Env:
-    """The bare environment, as it is registered, with the task's horizon.
+    """The bare environment, as it is registered, with the task's horizon."""
+    if task.env_id.startswith("FrankaKitchen"):
+        # gymnasium-robotics 1.4.2 asks whether a NumPy integer equals a member of MuJoCo's enumeration, which MuJoCo 4
+        # denies; MuJoCo's own access by name gives the same numbers.
+        mujoco_utils.get_joint_qpos = lambda model, data, name: data.joint(name).qpos.copy()
+        mujoco_utils.get_joint_qvel = lambda model, data, name: data.joint(name).qvel.copy()
+    settings = dict(task.settings)
+    return gymnasium.make(task.env_id, max_episode_steps=task.horizon, disable_env_checker=True, **settings)
 
-    Raises:
-        UserError: what is installed cannot run it.
-    """
+
+@contextlib.contextmanager
+def _numpys_own_generator(seed: int | None) -> Iterator[None]:
+    """Seeds the generator that NumPy's users share, from which OGBench's mazes draw a start, and puts it back."""
+    before = np.random.get_state()
+    np.random.seed(seed)
     try:
-        return gymnasium.make(
-            task.env_id, max_episode_steps=task.horizon, disable_env_checker=True, **dict(task.settings)
-        )
-    except AssertionError as error:
-        # gymnasium-robotics 1.4.2 compares the types of joints in a way that MuJoCo after 3.5 answers with no.
-        raise UserError(f"{task.env_id} does not run with this MuJoCo; pip install 'mujoco<3.6'") from error
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 class OGBenchEvaluation(gymnasium.Wrapper):
@@ -113,7 +127,8 @@ class OGBenchEvaluation(gymnasium.Wrapper):
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, task.widths[:1], np.float32)
 
     def reset(self, *, seed=None, options=None):
-        observation, info = self.env.reset(seed=seed, options=options)
+        with _numpys_own_generator(seed):
+            observation, info = self.env.reset(seed=seed, options=options)
         return observation.astype(np.float32), info
 
     def step(self, action):

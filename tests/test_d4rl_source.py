@@ -1,5 +1,7 @@
 """D4RL's HDF5 files: the transitions are those of D4RL's own rule, and what is wrong with a file is said in a line."""
 
+import contextlib
+
 import gymnasium
 import h5py
 import numpy as np
@@ -8,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import read
 
-from gtp_jax.data import d4rl_source, sources
+from gtp_jax import environments
+from gtp_jax.data import d4rl_source, planner, sources
 from gtp_jax.errors import UserError
-from gtp_jax.tasks import get
+from gtp_jax.tasks import D4RL_MAZES, get
 
 HOPPER = get("gym/hopper-medium-expert")
 
@@ -140,9 +143,62 @@ def test_a_truncated_file_is_refused(file):
         d4rl_source.load(HOPPER, path)
 
 
-def test_files_of_d4rls_mazes_are_refused_with_what_to_take_instead(file):
-    with pytest.raises(UserError, match="use Minari's D4RL/antmaze/umaze-v1"):
-        d4rl_source.load(get("antmaze/umaze"), file())
+@pytest.mark.parametrize(
+    "name, remedy",
+    [("antmaze/umaze", "=D4RL/antmaze/umaze-v1 .*, .*:d4rl-umaze for this"), ("pointmaze/umaze", "pointmaze/umaze-v2")],
+)
+def test_files_of_other_bodies_are_refused_with_what_to_take_instead(name, remedy, file):
+    with pytest.raises(UserError, match=remedy):
+        d4rl_source.load(get(name), file())
+
+
+# ------------------------------------------------------------------------------------------------- D4RL's mazes
+
+# D4RL's coordinates of the goal: 4 m a cell along x and up the rows along y, from where the ant starts.
+GOALS = {"umaze": (0, 8), "medium-play": (20, 20), "large-play": (32, 24)}
+
+
+@pytest.mark.parametrize("variant", GOALS)
+def test_what_is_at_d4rls_goal_is_rewarded_and_ends_whatever_the_file_says(variant, tmp_path):
+    task, obs = get(f"antmaze/d4rl-{variant}"), np.zeros((8, 29), np.float32)
+    obs[:6, :2] = np.array(GOALS[variant]) + np.array([[1, 0], [0.8, 0], [0.6, 0], [0.4, 0], [0.6, 0], [0.8, 0]])
+    rows = {"observations": obs, "actions": np.zeros((8, 8)), "rewards": np.full(8, 7.0)}
+    # It goes on where the file calls it terminal, and the last two rows are another walk, at the start.
+    rows |= {"terminals": np.arange(8) == 3, "timeouts": np.arange(8) == 5}
+    found = d4rl_source.load(task, write(tmp_path / "ant.hdf5", rows))
+    assert found.reward.tolist() == [0, 0, 1, 0, 0, 0] and found.discount.tolist() == [1, 1, 0, 1, 1, 1]
+    assert found.end.tolist() == [False] * 4 + [True] * 2
+    np.testing.assert_allclose(found.obs[-1, :2], task.cell_centre(task.start))
+
+
+def test_walks_end_where_the_body_jumps(tmp_path):
+    rows = {"observations": np.zeros((4, 29)), "actions": np.zeros((4, 8)), "rewards": np.zeros(4)}
+    rows["observations"][2:, 0] = 2.1
+    rows |= {"terminals": np.zeros(4, bool), "timeouts": np.arange(4) == 3}
+    found = d4rl_source.load(get("antmaze/d4rl-umaze"), write(tmp_path / "ant.hdf5", rows))
+    assert len(found.reward) == 2 and found.end.all()
+
+
+@pytest.mark.parametrize("name", D4RL_MAZES)
+def test_the_goal_of_the_evaluation_is_where_it_is_in_the_files(name):
+    task, variant = get(name), name.removeprefix("antmaze/d4rl-").replace("diverse", "play")
+    with contextlib.closing(environments.make(task)) as env:
+        start = env.reset(seed=0)[0][:2]
+        np.testing.assert_allclose(start + GOALS.get(variant, GOALS["umaze"]), task.goal_xy, atol=0.11)
+        np.testing.assert_allclose(env.unwrapped.goal, task.goal_xy, atol=0.11)
+    assert planner.shortest_path(task.maze_map, task.start, task.goal)
+
+
+def test_d4rls_ant_has_its_torque_and_its_steps():
+    with contextlib.closing(environments.make(get("antmaze/d4rl-umaze"))) as env:
+        env.reset(seed=0)
+        data, before = env.unwrapped.ant_env.data, env.unwrapped.ant_env.data.time
+        env.step(np.ones(8, np.float32))
+        np.testing.assert_allclose(data.qfrc_actuator[6:], 30.0)
+        np.testing.assert_allclose(data.time - before, 0.1)
+
+
+# ------------------------------------------------------------------------------------------------- the command
 
 
 def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts, file, succeed, tmp_path):

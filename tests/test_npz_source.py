@@ -104,7 +104,8 @@ def test_plain_rows_are_read_by_d4rls_rule(save):
 def test_rewards_of_a_maze_are_those_of_its_evaluation_goal_and_no_transition_leads_to_another_episode(save):
     task = get("pointmaze/umaze")
     rows = plain(seen=4, acted=2)
-    rows["observations"][3, :2] = task.goal_xy
+    rows["observations"][:, :2] = task.goal_xy + [0.6, 0]
+    rows["observations"][3, :2] = task.goal_xy + [0.4, 0]
     found = npz_source.load(task, save(rows))
     assert len(found.reward) == 10 and np.flatnonzero(found.reward).tolist() == [2]
     np.testing.assert_array_equal(found.discount, 1 - found.reward)

@@ -13,16 +13,17 @@ from gtp_jax.tasks import MazeTask, ReturnTask
 URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
 
 
-def load(task: ReturnTask, path: pathlib.Path) -> Transitions:
+def load(task: MazeTask | ReturnTask, path: pathlib.Path) -> Transitions:
     """Reads a file with `observations, actions, rewards, terminals[, timeouts][, next_observations]`.
 
     Raises:
         UserError: it cannot be read, is damaged, or does not fit the task.
     """
-    if isinstance(task, MazeTask):
-        # Its ants walk in a mirror image of the maze, with other legs in front.
+    if isinstance(task, MazeTask) and not task.d4rl_file:
+        other = f", --config=configs/antmaze.py:d4rl-{task.name.partition('/')[2]} for this file" if task.is_ant else ""
         raise UserError(
-            f"{path}: D4RL's files of {task.name} are of another simulator's maze; use Minari's {task.minari_id}"
+            f"{path}: D4RL's mazes have another body and other coordinates than {task.name}; take "
+            f"--config.dataset={task.minari_id} for it{other}"
         )
     seen, acted = task.widths
     try:
@@ -33,14 +34,16 @@ def load(task: ReturnTask, path: pathlib.Path) -> Transitions:
                 optional["timeouts"] = reader.read("timeouts", "timeouts", kinds="biuf").astype(bool)
             if "next_observations" in reader:
                 optional["next_obs"] = reader.read("next_observations", "next observation", seen)
-            return from_rows(
+            obs, action = (
                 reader.read("observations", "observation", seen),
                 reader.read("actions", "action", acted),
-                reader.read("rewards", "rewards"),
-                reader.read("terminals", "terminals", kinds="biuf").astype(bool),
-                horizon=task.horizon,
-                **optional,
             )
+            reward = reader.read("rewards", "rewards")
+            terminal = reader.read("terminals", "terminals", kinds="biuf").astype(bool)
+            if not isinstance(task, MazeTask):
+                return from_rows(obs, action, reward, terminal, horizon=task.horizon, **optional)
+            obs[:, :2] += task.cell_centre(task.start)  # D4RL counts from the start, we from the middle of the maze
+            return from_walks(task, obs, action, terminal, optional.get("timeouts"))
     except UserError as error:
         raise UserError(f"data file {path}: {error}") from error
     except Exception as error:  # on damaged files h5py raises nearly everything there is
@@ -93,6 +96,28 @@ def from_rows(
             )
         ]
     )
+
+
+def from_walks(
+    task: MazeTask, obs: np.ndarray, action: np.ndarray, terminal: np.ndarray, timeouts: np.ndarray | None
+) -> Transitions:
+    """Rows in a maze, with rewards and terminals recomputed against the task's goal as those of other sources.
+
+    Reaching some goal of its own ends no walk, and D4RL's ants go on there. What ends one is a timeout, or a terminal
+    in data without timeouts, or a jump: no body moves half a cell in a step.
+
+    Args:
+        obs: (N, O) as the policy sees it, x and y first.
+        action, terminal, timeouts: as of `from_rows`.
+
+    Raises:
+        UserError: lengths differ, or as `transitions.joined`.
+    """
+    jumps = np.linalg.norm(np.diff(obs[:, :2], axis=0), axis=1) > task.cell_size / 2
+    ends = (terminal if timeouts is None else timeouts) | np.append(jumps, True)[: len(terminal)]
+    found = from_rows(obs, action, np.zeros(len(obs)), np.zeros_like(terminal), horizon=len(obs) + 1, timeouts=ends)
+    reached = task.reached(found.next_obs[:, :2])
+    return found._replace(reward=reached.astype(np.float32), discount=(~reached).astype(np.float32))
 
 
 def _timeouts(terminal: np.ndarray, horizon: int) -> np.ndarray:

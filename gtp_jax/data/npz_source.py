@@ -49,12 +49,7 @@ def _plain(task: Task, path: pathlib.Path) -> Transitions:
     if not isinstance(task, MazeTask):
         rows = {"horizon": task.horizon, "timeouts": timeouts, "next_obs": next_obs}
         return d4rl_source.from_rows(obs, action, reward, terminal, **rows)
-    # An end at some other goal is none of this task's, and what follows it is another episode.
-    ends = terminal if timeouts is None else terminal | timeouts
-    rows = {"horizon": len(obs) + 1, "timeouts": ends, "next_obs": next_obs}
-    found = d4rl_source.from_rows(obs, action, reward, np.zeros_like(terminal), **rows)
-    reached = task.reached(found.next_obs[:, :2])
-    return found._replace(reward=reached.astype(np.float32), discount=(~reached).astype(np.float32))
+    return d4rl_source.from_walks(task, obs, action, terminal, timeouts)
 
 
 def _ogbench(task: OGBenchTask, path: pathlib.Path) -> Transitions:

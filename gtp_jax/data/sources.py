@@ -61,7 +61,7 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     """
     if dataset.endswith((".hdf5", ".h5", ".npz")):
         return _file(task, pathlib.Path(dataset).expanduser())
-    if isinstance(task, MazeTask | MultigoalTask):
+    if isinstance(task, MultigoalTask) or (isinstance(task, MazeTask) and task.minari_id):
         return _walks(task, dataset, num_transitions, seed, say)
     if dataset == "generated":
         raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")

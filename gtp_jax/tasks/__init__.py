@@ -1,7 +1,7 @@
 """The registry of tasks: what is evaluated, what counts as success, which data belong to it."""
 
 from gtp_jax.tasks import ogbench, returns
-from gtp_jax.tasks.mazes import ANTMAZE, MAZES, POINTMAZE, SUCCESS_RADIUS, Cell, MazeTask
+from gtp_jax.tasks.mazes import ANTMAZE, D4RL_MAZES, MAZES, POINTMAZE, SUCCESS_RADIUS, Cell, MazeTask
 from gtp_jax.tasks.multigoal import MODE_RADIUS, MultigoalTask
 from gtp_jax.tasks.ogbench import OGBENCH, OGBenchTask
 from gtp_jax.tasks.returns import ADROIT, GYM, KITCHEN, ReturnTask
@@ -10,6 +10,7 @@ __all__ = [
     "ADROIT",
     "ANTMAZE",
     "Cell",
+    "D4RL_MAZES",
     "GYM",
     "KITCHEN",
     "MAZES",
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 Task = MazeTask | MultigoalTask | OGBenchTask | ReturnTask
-TASKS: dict[str, Task] = {**MAZES, "multigoal": MultigoalTask(), **returns.TASKS, **ogbench.TASKS}
+TASKS: dict[str, Task] = {**MAZES, **D4RL_MAZES, "multigoal": MultigoalTask(), **returns.TASKS, **ogbench.TASKS}
 
 
 def get(name: str) -> Task:

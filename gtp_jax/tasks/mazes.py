@@ -29,9 +29,11 @@ class MazeTask:
         maze_map: rows of 0 (free) and 1 (wall).
         start, goal: cells where evaluation starts and ends.
         horizon: steps after which an episode is cut off.
-        minari_id: the D4RL data set on Minari's hub.
+        minari_id: the D4RL data set on Minari's hub; None if it has none of this body.
         data_starts, data_goals: cells between which the generated data walk.
         cell_size: edge of a cell in metres.
+        d4rl_file: D4RL's own HDF5 file; None if those are of another body. D4RL's ant has a fifth of the torque of
+            Gymnasium-Robotics' and steps of twice the length.
     """
 
     name: str
@@ -40,11 +42,12 @@ class MazeTask:
     start: Cell
     goal: Cell
     horizon: int
-    minari_id: str
+    minari_id: str | None
     data_starts: tuple[Cell, ...]
     data_goals: tuple[Cell, ...]
     cell_size: float
     score_range: tuple[float, float] = (0.0, 1.0)  # returns that D4RL calls 0 and 100
+    d4rl_file: str | None = None
 
     @property
     def is_ant(self) -> bool:
@@ -123,6 +126,39 @@ def _antmaze(variant: str) -> MazeTask:
     )
 
 
+# variant: what D4RL's file calls it
+_D4RL_FILES = {
+    "umaze": "u-maze_noisy_multistart_False_multigoal_False",
+    "umaze-diverse": "u-maze_noisy_multistart_True_multigoal_True",
+    "medium-play": "big-maze_noisy_multistart_True_multigoal_False",
+    "medium-diverse": "big-maze_noisy_multistart_True_multigoal_True",
+    "large-play": "hardest-maze_noisy_multistart_True_multigoal_False",
+    "large-diverse": "hardest-maze_noisy_multistart_True_multigoal_True",
+}
+
+
+def _d4rl_antmaze(variant: str) -> MazeTask:
+    """The ant and the maze of D4RL's own files.
+
+    Rows of D4RL's maps go up along y, those of Gymnasium-Robotics' down: the map is upside down here to be where the
+    files' positions are. The goal is the centre of D4RL's goal cell, from which D4RL draws one.
+    """
+    task = _antmaze(variant)
+    start, goal = ((1, 1), (3, 1)) if variant.startswith("umaze") else (task.start, task.goal)
+    last = len(task.maze_map) - 1
+    return dataclasses.replace(
+        task,
+        name=f"antmaze/d4rl-{variant}",
+        maze_map=task.maze_map[::-1],
+        start=(last - start[0], start[1]),
+        goal=(last - goal[0], goal[1]),
+        minari_id=None,
+        data_starts=(),
+        data_goals=(),
+        d4rl_file=f"ant_maze_v2/Ant_maze_{_D4RL_FILES[variant]}_sparse_fixed.hdf5",
+    )
+
+
 def _pointmaze(size: str) -> MazeTask:
     maze_map, start, goal, _, horizon, _ = _SIZES[size]
     free = _cells(maze_map, (0,))
@@ -144,3 +180,4 @@ def _pointmaze(size: str) -> MazeTask:
 ANTMAZE = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 POINTMAZE = ("open", "umaze", "medium", "large")
 MAZES: dict[str, MazeTask] = {task.name: task for task in [*map(_antmaze, ANTMAZE), *map(_pointmaze, POINTMAZE)]}
+D4RL_MAZES: dict[str, MazeTask] = {task.name: task for task in map(_d4rl_antmaze, ANTMAZE)}
