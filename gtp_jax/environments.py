@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import gymnasium
 import numpy as np
-from gymnasium_robotics.utils import mujoco_utils
 
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import MODE_RADIUS, MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
@@ -102,6 +101,8 @@ def make_registered(task: ReturnTask) -> gymnasium.Env:
     if task.env_id.startswith("FrankaKitchen"):
         # gymnasium-robotics 1.4.2 asks whether a NumPy integer equals a member of MuJoCo's enumeration, which MuJoCo 4
         # denies; MuJoCo's own access by name gives the same numbers.
+        from gymnasium_robotics.utils import mujoco_utils
+
         mujoco_utils.get_joint_qpos = lambda model, data, name: data.joint(name).qpos.copy()
         mujoco_utils.get_joint_qvel = lambda model, data, name: data.joint(name).qvel.copy()
     settings = dict(task.settings)
