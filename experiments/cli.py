@@ -137,13 +137,13 @@ def run(main: Callable[..., None], *, argument: str | None = None, most: int = 1
         logging.set_verbosity(logging.FATAL)  # Orbax reports every file, and what it raises too
         # When a restore fails, the other reads that it began complain too, one by one, from TensorStore's threads.
         sys.unraisablehook, threading.excepthook = _show_if_of_main_thread, _tell_in_a_line
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a population has an open file a member
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a population has an open file a member
         try:
             with contextlib.ExitStack() as stack:
                 main(stack, *arguments)
         except KeyboardInterrupt:
-            print("\nstopped before there was anything to save", file=sys.stderr)
+            print("\nstopped", file=sys.stderr)
             _leave_at_once(128 + signal.SIGINT)
         except Stopped as stopped:
             number = stopped.args[0]
