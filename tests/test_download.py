@@ -17,6 +17,9 @@ class Server(http.server.ThreadingHTTPServer):
 
     content, most, tag, ranges = CONTENT, None, "one", True
 
+    def handle_error(self, *_):
+        """A client that has read enough hangs up."""
+
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_port}/data.npz"
