@@ -29,6 +29,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server, start = self.server, 0
         server.asked.append(self.headers.get("Range"))
+        if self.path.endswith("nonsense"):
+            return self.wfile.write(b"no HTTP\r\n\r\n")
         if self.path.endswith("missing"):
             return self.send_error(404)
         if server.ranges and self.headers.get("Range") and self.headers.get("If-Range") == server.tag:
@@ -125,7 +127,9 @@ def test_more_than_any_data_set_is_refused_before_it_arrives(server, path, monke
     assert not path.exists()
 
 
-@pytest.mark.parametrize("url, problem", [("http://127.0.0.1:9/x.npz", "refused"), ("{}/missing", "404")])
+@pytest.mark.parametrize(
+    "url, problem", [("http://127.0.0.1:9/x.npz", "refused"), ("{}/missing", "404"), ("{}/nonsense", "no HTTP")]
+)
 def test_a_server_without_it_is_one_line(url, problem, server, path):
     with pytest.raises(UserError, match=problem) as caught:
         download.fetch(url.format(server.url), path)

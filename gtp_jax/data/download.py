@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
+import http.client
 import os
 import pathlib
 import urllib.error
@@ -37,7 +38,7 @@ def fetch(url: str, path: pathlib.Path) -> None:
                     note.write_text(f"{_sha256(path)}  {path.name}\n")
         elif note.exists() and note.read_text().split()[:1] != [_sha256(path)]:
             raise UserError(f"{path} is not the file that was downloaded; delete it and {note.name} to fetch it again")
-    except OSError as error:  # of the network too
+    except (OSError, http.client.HTTPException) as error:  # of the network too
         problem = " ".join(str(error).split())
         raise UserError(
             f"{url} cannot be downloaded to {path} ({problem}); run again to go on, or put it there"

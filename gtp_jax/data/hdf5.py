@@ -35,7 +35,7 @@ class Reader:
 
         Args:
             called: its name in messages.
-            kinds: of NumPy dtypes that are right; "f" floating-point numbers, "b" truth values, "iu" whole numbers.
+            kinds: of NumPy dtypes that are right: "f", or "biuf" for truth values and whole numbers too.
 
         Raises:
             UserError: it is missing, of another shape or kind, lies elsewhere, or claims to be larger than its file.

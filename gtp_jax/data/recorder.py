@@ -38,7 +38,6 @@ def record(
     Raises:
         FileExistsError: there is such a data set already.
         OSError: the store cannot be written.
-        UserError: the environment does not run here.
     """
     with contextlib.closing(environments.make_bare(task)) as env:
         episodes = _episodes(task, act, num_episodes, min(num_envs, num_episodes), seed)

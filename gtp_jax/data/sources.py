@@ -69,8 +69,10 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
         return _fetched(task, npz_source.OGBENCH_URL, f"{task.dataset}.npz", *_OGBENCH)
     if dataset == "auto" and task.minari_id is None:
         return _fetched(task, d4rl_source.URL, task.d4rl_file, *_D4RL)
-    if isinstance(task, OGBenchTask):
-        raise UserError(f"dataset = {dataset!r} must be auto or the path of an npz file for {task.name}")
+    if isinstance(task, MazeTask | OGBenchTask):
+        raise UserError(
+            f"dataset = {dataset!r} must be auto or the path of a file for {task.name}; no other data fit it"
+        )
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
 
 
