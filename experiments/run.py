@@ -97,16 +97,16 @@ class Run:
 
     def _begin(self) -> None:
         """Data, states and sums."""
-        config, clock = self._config, time.perf_counter()
+        config = self._config
         learnt = dict.fromkeys(member.task for held in self._held.values() for member in held)
         if self.step == config.num_steps:
             learnt = {}  # what is left to do is to evaluate
-        with processes.together():
-            self._data = datasets.load(config, learnt, self._progress["datasets"])
-        for records in processes.gather({name: dataset.record() for name, dataset in self._data.items()}):
-            self._progress["datasets"] = records | self._progress["datasets"]  # as they were at the beginning
-        statistics = {name: datasets.statistics(dataset) for name, dataset in self._data.items()}
-        self.timing["dataset_s"] += time.perf_counter() - clock
+        with feeds.timed(self.timing, "dataset_s"):
+            with processes.together():
+                self._data = datasets.load(config, learnt, self._progress["datasets"])
+            for records in processes.gather({name: dataset.record() for name, dataset in self._data.items()}):
+                self._progress["datasets"] = records | self._progress["datasets"]  # as they were at the beginning
+            statistics = {name: datasets.statistics(dataset) for name, dataset in self._data.items()}
 
         widths = {name: tasks.get(name).widths for name in config.tasks}
         settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
@@ -154,17 +154,17 @@ class Run:
 
     def evaluate(self, num_steps: int) -> dict[str, list[dict]]:
         """What `evaluation.summarize` says of the members held here, by program."""
-        clock, scores = time.perf_counter(), {}
-        for label, act in self._actors.items():
+        scores = {}
+        with feeds.timed(self.timing, "eval_s"):
+            for label, act in self._actors.items():
 
-            def act_now(obs, t, act=act, label=label):
-                if self._signal():
-                    self._agree(0.0)
-                return act(self._states[label], obs, t, num_steps=num_steps)
+                def act_now(obs, t, act=act, label=label):
+                    if self._signal():
+                        self._agree(0.0)
+                    return act(self._states[label], obs, t, num_steps=num_steps)
 
-            played = self._evaluator(act_now, f"evaluation of {label}, K={num_steps}")
-            scores[label] = [summarize(task, episodes) for task, episodes in zip(self._evaluator.tasks, played)]
-        self.timing["eval_s"] += time.perf_counter() - clock
+                played = self._evaluator(act_now, f"evaluation of {label}, K={num_steps}")
+                scores[label] = [summarize(task, episodes) for task, episodes in zip(self._evaluator.tasks, played)]
         self._agree(0.0)  # a process that is asked to stop while it evaluates is waiting for the others here
         return scores
 
