@@ -110,7 +110,7 @@ def make_registered(task: ReturnTask) -> gymnasium.Env:
 
 
 @contextlib.contextmanager
-def _numpys_own_generator(seed: int | None) -> Iterator[None]:
+def numpys_own_generator(seed: int | None) -> Iterator[None]:
     """Seeds the generator that NumPy's users share, from which OGBench's mazes draw a start, and puts it back."""
     before = np.random.get_state()
     np.random.seed(seed)
@@ -128,7 +128,7 @@ class OGBenchEvaluation(gymnasium.Wrapper):
         self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, task.widths[:1], np.float32)
 
     def reset(self, *, seed=None, options=None):
-        with _numpys_own_generator(seed):
+        with numpys_own_generator(seed):
             observation, info = self.env.reset(seed=seed, options=options)
         return observation.astype(np.float32), info
 
@@ -138,16 +138,28 @@ class OGBenchEvaluation(gymnasium.Wrapper):
         return observation.astype(np.float32), float(success), success, truncated, info | {"success": success}
 
 
-def make_ogbench(task: OGBenchTask) -> gymnasium.Env:
+def register_ogbench() -> None:
+    """Imports the package that has OGBench's environments.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if not importlib.util.find_spec("ogbench"):
+        raise UserError("OGBench's tasks need the package of their environments: pip install ogbench")
+    importlib.import_module("ogbench")
+
+
+def make_ogbench(task: OGBenchTask, env_id: str | None = None, **settings) -> gymnasium.Env:
     """The package's own environment.
+
+    Args:
+        env_id: another than the task's, with its settings.
 
     Raises:
         UserError: the package is not installed.
     """
-    if not importlib.util.find_spec("ogbench"):
-        raise UserError(f"{task.name} needs the package of its environments: pip install ogbench")
-    importlib.import_module("ogbench")  # it registers them
-    return gymnasium.make(task.env_id, disable_env_checker=True)
+    register_ogbench()
+    return gymnasium.make(env_id or task.env_id, disable_env_checker=True, **settings)
 
 
 def make_bare(task: MazeTask | ReturnTask) -> gymnasium.Env:

@@ -4,12 +4,12 @@ import json
 import pathlib
 import time
 
-from gtp_jax.data import generate
+from gtp_jax.data import generate_mazes
 from gtp_jax.tasks import get
 
 REPOSITORY = pathlib.Path(__file__).parents[1]
 POINT = get("pointmaze/umaze")
-DATA = generate.dataset_id(POINT, 2000, 0)
+DATA = generate_mazes.dataset_id(POINT, 2000, 0)
 # Guided, so that the critic is covered, and with a kill between any two of six checkpoints.
 SMALL = (
     "--config=configs/pointmaze.py",

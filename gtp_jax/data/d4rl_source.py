@@ -1,5 +1,6 @@
 """D4RL's HDF5 files (Fu et al., 2020), read by the rule of its own `qlearning_dataset`."""
 
+import os
 import pathlib
 
 import h5py
@@ -11,6 +12,11 @@ from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, ReturnTask
 
 URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl"
+
+
+def folder() -> pathlib.Path:
+    """Where D4RL's package keeps its files."""
+    return pathlib.Path(os.environ.get("D4RL_DATASET_DIR", "~/.d4rl/datasets")).expanduser()
 
 
 def load(task: MazeTask | ReturnTask, path: pathlib.Path) -> Transitions:

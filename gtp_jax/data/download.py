@@ -1,7 +1,6 @@
 """Files from servers that offer no more than HTTP: whole or not at all, going on where an attempt broke off."""
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import os
@@ -11,6 +10,7 @@ import urllib.request
 
 from tqdm import tqdm
 
+from gtp_jax.data import turns
 from gtp_jax.errors import UserError
 
 TIMEOUT = 10.0  # seconds without an answer after which a server counts as out of reach
@@ -28,15 +28,14 @@ def fetch(url: str, path: pathlib.Path) -> None:
         UserError: the server is out of reach or does not have it, the disk is full, or the file is not what was noted.
     """
     note = path.with_name(f"{path.name}.sha256")
+
+    def get():
+        _download(url, path)
+        note.write_text(f"{_sha256(path)}  {path.name}\n")
+
     try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.with_name(f"{path.name}.lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # who wants the same file waits, and finds it
-                if not path.exists():
-                    _download(url, path)
-                    note.write_text(f"{_sha256(path)}  {path.name}\n")
-        elif note.exists() and note.read_text().split()[:1] != [_sha256(path)]:
+        came = turns.once(path.exists, get, path.with_name(f"{path.name}.lock"))
+        if not came and note.exists() and note.read_text().split()[:1] != [_sha256(path)]:
             raise UserError(f"{path} is not the file that was downloaded; delete it and {note.name} to fetch it again")
     except (OSError, http.client.HTTPException) as error:  # of the network too
         problem = " ".join(str(error).split())

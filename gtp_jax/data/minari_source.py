@@ -1,6 +1,5 @@
 """Minari data sets, of the local store or from the hub."""
 
-import fcntl
 import json
 import re
 import shutil
@@ -10,7 +9,7 @@ import h5py
 import minari
 from minari.storage.datasets_root_dir import get_dataset_path
 
-from gtp_jax.data import hdf5, transitions
+from gtp_jax.data import hdf5, transitions, turns
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, ReturnTask
 from gtp_jax.trust import refuse_links
@@ -109,15 +108,5 @@ def _episodes(task: ReturnTask, reader: hdf5.Reader):
 
 
 def once(dataset_id: str, make: Callable[[], object]) -> bool:
-    """Makes a data set that is not in the local store; whether it had to.
-
-    Processes that want the same one take turns, so that the first makes it and the others find it.
-    """
-    if is_local(dataset_id):
-        return False
-    with open(get_dataset_path() / ".gtp_jax.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # given back when the process ends, however it does
-        if is_local(dataset_id):
-            return False
-        make()
-        return True
+    """Makes a data set that is not in the local store, one at a time; whether it had to."""
+    return turns.once(lambda: is_local(dataset_id), make, get_dataset_path() / ".gtp_jax.lock")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import pathlib
 import zipfile
 from collections.abc import Mapping
@@ -37,6 +38,18 @@ def load(task: Task, path: pathlib.Path) -> Transitions:
     except Exception as error:  # on damaged files zipfile and NumPy raise nearly everything there is
         problem = f"{type(error).__name__}: {error}".replace("\n", " ")
         raise UserError(f"data file {path} cannot be read ({problem})") from error
+
+
+def ogbench_folder() -> pathlib.Path:
+    """Where OGBench's package keeps its files."""
+    return pathlib.Path(os.environ.get("OGBENCH_DATASET_DIR", "~/.ogbench/data")).expanduser()
+
+
+def is_generated(path: pathlib.Path) -> bool:
+    """Whether `generate_ogbench` made the file, whatever it is called."""
+    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        return "generated.npy" in archive.namelist()
+    return False
 
 
 def _plain(task: Task, path: pathlib.Path) -> Transitions:

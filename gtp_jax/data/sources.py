@@ -1,18 +1,27 @@
 """Where a task's data come from: recorded data sets in several formats, or generated ones."""
 
-import os
+import contextlib
 import pathlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
-from gtp_jax.data import d4rl_source, download, generate, minari_source, multigoal, npz_source, transitions
+from gtp_jax.data import (
+    d4rl_source,
+    download,
+    generate_mazes,
+    generate_ogbench,
+    minari_source,
+    multigoal,
+    npz_source,
+    transitions,
+    turns,
+)
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
 
 SOURCES = ("minari-local", "minari-remote", "generated", "d4rl-hdf5", "ogbench", "npz")
-_OGBENCH, _D4RL = ("OGBENCH_DATASET_DIR", "~/.ogbench/data"), ("D4RL_DATASET_DIR", "~/.d4rl/datasets")
 _FILE = re.compile(r"[^/]+\.(hdf5|h5|npz)")
 
 
@@ -51,8 +60,9 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
 
     Args:
         dataset: "auto" takes the recorded data of the task, from a local copy or a server, and for mazes the
-            generator's where neither has them; "generated" always takes the generator's; a path that ends in .hdf5 or
-            .npz is a file of D4RL's, OGBench's or one's own; anything else is the id of one Minari data set.
+            generator's where neither has them; "generated" always takes the generator's, which mazes have and the
+            points and arms of OGBench; a path that ends in .hdf5 or .npz is a file of D4RL's, OGBench's or one's own;
+            anything else is the id of one Minari data set.
         num_transitions, seed: of generated data.
         say: told in one line what happens.
 
@@ -63,12 +73,14 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
         return _file(task, pathlib.Path(dataset).expanduser())
     if isinstance(task, MultigoalTask) or (isinstance(task, MazeTask) and task.minari_id):
         return _walks(task, dataset, num_transitions, seed, say)
+    if isinstance(task, OGBenchTask) and dataset == "generated":
+        return _plays(task, num_transitions, seed, say)
     if dataset == "generated":
         raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
     if dataset == "auto" and isinstance(task, OGBenchTask):
-        return _fetched(task, npz_source.OGBENCH_URL, f"{task.dataset}.npz", *_OGBENCH)
+        return _fetched(task, f"{npz_source.OGBENCH_URL}/{task.dataset}.npz", npz_source.ogbench_folder())
     if dataset == "auto" and task.minari_id is None:
-        return _fetched(task, d4rl_source.URL, task.d4rl_file, *_D4RL)
+        return _fetched(task, f"{d4rl_source.URL}/{task.d4rl_file}", d4rl_source.folder())
     if isinstance(task, MazeTask | OGBenchTask):
         raise UserError(
             f"dataset = {dataset!r} must be auto or the path of a file for {task.name}; no other data fit it"
@@ -88,13 +100,8 @@ def local(task: Task, record: dict) -> Dataset | None:
     if minari_source.ID.fullmatch(name):
         here = minari_source.is_local(name)
         return Dataset(name, record["source"], minari_source.load(task, name)) if here else None
-    kept = [_kept(*place) / name for place in (_OGBENCH, _D4RL)]
+    kept = [folder / name for folder in (npz_source.ogbench_folder(), d4rl_source.folder())]
     return next((_file(task, path) for path in kept if path.is_file()), None)
-
-
-def _kept(variable: str, folder: str) -> pathlib.Path:
-    """Where a package keeps its data."""
-    return pathlib.Path(os.environ.get(variable, folder)).expanduser()
 
 
 def _file(task: Task, path: pathlib.Path) -> Dataset:
@@ -104,19 +111,20 @@ def _file(task: Task, path: pathlib.Path) -> Dataset:
         raise UserError(f"data file {path} is not there")
     if path.suffix == ".npz":
         source = "ogbench" if isinstance(task, OGBenchTask) else "npz"
+        source = "generated" if npz_source.is_generated(path) else source
         return Dataset(path.name, source, npz_source.load(task, path))
     return Dataset(path.name, "d4rl-hdf5", d4rl_source.load(task, path))
 
 
-def _fetched(task: ReturnTask | OGBenchTask, url: str, file: str, variable: str, folder: str) -> Dataset:
+def _fetched(task: ReturnTask | OGBenchTask, url: str, folder: pathlib.Path) -> Dataset:
     """From where the makers' own package keeps it, or else from their server."""
-    path = _kept(variable, folder) / pathlib.Path(file).name
-    download.fetch(f"{url}/{file}", path)
+    path = folder / pathlib.Path(url).name
+    download.fetch(url, path)
     return _file(task, path)
 
 
 def _walks(task: MazeTask | MultigoalTask, dataset: str, num_transitions: int, seed: int, say: Callable) -> Dataset:
-    stand_in = generate.dataset_id(task, num_transitions, seed)
+    stand_in = generate_mazes.dataset_id(task, num_transitions, seed)
     if isinstance(task, MultigoalTask):
         if dataset not in ("auto", "generated", stand_in):  # which a resumed run asks for
             raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
@@ -129,15 +137,33 @@ def _walks(task: MazeTask | MultigoalTask, dataset: str, num_transitions: int, s
 
     def make():
         say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.minari_id}")
-        generate.generate(task, num_transitions, seed)
+        generate_mazes.generate(task, num_transitions, seed)
 
-    try:
+    with _making(stand_in, "the Minari store"):
         minari_source.once(stand_in, make)
-    except OSError as error:
-        raise UserError(f"{stand_in} cannot be written to the Minari store: {error}") from error
-    except BrokenProcessPool as error:
-        raise UserError(f"{stand_in} was not made; a process that worked at it was killed") from error
     return Dataset(stand_in, "generated", minari_source.load(task, stand_in))
+
+
+def _plays(task: OGBenchTask, num_transitions: int, seed: int, say: Callable) -> Dataset:
+    path = generate_ogbench.path(task, num_transitions, seed)
+
+    def make():
+        say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.dataset}.npz")
+        generate_ogbench.generate(task, num_transitions, seed)
+
+    with _making(path.name, str(path.parent)):
+        turns.once(path.exists, make, path.with_name(f"{path.name}.lock"))
+    return _file(task, path)
+
+
+@contextlib.contextmanager
+def _making(name: str, place: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{name} cannot be written to {place}: {error}") from error
+    except BrokenProcessPool as error:
+        raise UserError(f"{name} was not made; a process that worked at it was killed") from error
 
 
 def _minari(task: MazeTask | ReturnTask, dataset_id: str, say: Callable) -> Dataset:

@@ -21,6 +21,11 @@ class OGBenchTask:
     widths: tuple[int, int]
     horizon: int
 
+    @property
+    def data_env_id(self) -> str:
+        """Of the environment with all its goals, in which the data are collected."""
+        return self.env_id.replace("-singletask", "")
+
     def normalized_score(self, episode_return: float) -> float:
         return 100.0 * episode_return
 

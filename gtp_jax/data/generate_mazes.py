@@ -5,30 +5,20 @@ layout, but they are not D4RL's data. Where a task has many goals, a reached one
 episode, while the walkers of D4RL's sets stay at theirs. Workers import this module, so nothing here may import jax.
 """
 
-import collections
-import concurrent.futures
 import contextlib
+import functools
 import importlib.metadata
-import itertools
-import multiprocessing
-import os
-import sys
-import threading
-import types
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from gtp_jax import environments
-from gtp_jax.cores import available_cores
-from gtp_jax.data import controllers, minari_writer, planner
+from gtp_jax.data import controllers, minari_writer, planner, workers
 from gtp_jax.tasks import Cell, MazeTask, Task
 
 POSITION_NOISE = 0.125  # of a cell, uniform, on start and goal
 MAX_FALLEN_STEPS = 50  # an ant on its back stays there; AntMaze itself would go on
-_AHEAD = 4  # episodes a worker may be ahead of the writer
 
 
 class Episode(NamedTuple):
@@ -126,70 +116,6 @@ class Walker:
         return Episode(columns, np.stack(actions), np.array(rewards, np.float64), seed, start, first_goal)
 
 
-# ------------------------------------------------------------------------------------------------- many episodes
-
-
-_walker: Walker | None = None  # of a worker process
-
-
-def _start_worker(task: MazeTask, seed: int) -> None:
-    global _walker
-    _walker = Walker(task, seed)
-
-    def exit_with_parent():  # a killed parent cannot end its workers
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
-
-
-def _walk(index: int) -> Episode:
-    return _walker(index)
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Spawned workers import the caller's main module, and with it jax; one they cannot find they leave alone."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def episodes(task: MazeTask, seed: int, num_workers: int) -> Iterator[Episode]:
-    """Endless episodes 0, 1, ... in order, the same for any number of workers. Close the iterator to end the workers.
-
-    Raises:
-        concurrent.futures.process.BrokenProcessPool: a worker was killed.
-    """
-    if num_workers == 1:
-        with contextlib.closing(Walker(task, seed)) as walker:
-            yield from map(walker, itertools.count())  # never ends
-    executor = concurrent.futures.ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("spawn"), _start_worker, (task, seed)
-    )
-    pending = collections.deque()
-    try:
-        for index in itertools.count():
-            with _hidden_main():  # processes start on demand, when work is submitted
-                pending.append(executor.submit(_walk, index))
-            if len(pending) > _AHEAD * num_workers:
-                yield pending.popleft().result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _first_transitions(walks: Iterator[Episode], num_transitions: int) -> Iterator[Episode]:
-    missing = num_transitions
-    while missing:
-        episode = next(walks)
-        episode = episode.cut(min(missing, episode.num_transitions))
-        missing -= episode.num_transitions
-        yield episode
-
-
 # ------------------------------------------------------------------------------------------------- the data set
 
 
@@ -235,16 +161,13 @@ def generate(
     """
     from minari.data_collector import EpisodeBuffer  # here, as workers have no use for it
 
-    if num_workers is None:
-        num_workers = available_cores()
-    if num_transitions < 1 or num_workers < 1 or seed < 0:
-        raise ValueError(f"need {num_transitions=} > 0, {num_workers=} > 0 and {seed=} >= 0")
-    name = dataset_id(task, num_transitions, seed)
+    if seed < 0:
+        raise ValueError(f"need {seed=} >= 0")
+    name, walker = dataset_id(task, num_transitions, seed), functools.partial(Walker, task, seed)
 
-    def buffers(walks: Iterator[Episode], bar: tqdm) -> Iterator[EpisodeBuffer]:
-        for episode in _first_transitions(walks, num_transitions):
+    def buffers(walks: Iterator[Episode]) -> Iterator[EpisodeBuffer]:
+        for episode in walks:
             steps = episode.num_transitions
-            bar.update(steps)
             yield EpisodeBuffer(
                 seed=episode.seed,
                 options={"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.first_goal)},
@@ -255,10 +178,10 @@ def generate(
                 truncations=np.arange(steps) == steps - 1,
             )
 
+    walks = workers.episodes(walker, name, num_transitions, num_workers=num_workers, progress=progress)
     with (
         contextlib.closing(environments.make_maze(task, POSITION_NOISE * task.cell_size)) as env,
-        contextlib.closing(episodes(task, seed, num_workers)) as walks,
-        tqdm(total=num_transitions, desc=name, unit=" transitions", unit_scale=True, disable=not progress) as bar,
+        contextlib.closing(walks),
     ):
         metadata = {
             "author": {"gtp_jax"},
@@ -266,5 +189,5 @@ def generate(
             "description": _description(task, num_transitions, seed),
             "requirements": [f"gymnasium-robotics=={importlib.metadata.version('gymnasium-robotics')}"],
         }
-        minari_writer.write(name, env, buffers(walks, bar), metadata, overwrite=overwrite)
+        minari_writer.write(name, env, buffers(walks), metadata, overwrite=overwrite)
     return name

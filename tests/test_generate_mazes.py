@@ -13,7 +13,7 @@ import pytest
 from small_run import REPOSITORY
 
 from gtp_jax import environments
-from gtp_jax.data import controllers, generate
+from gtp_jax.data import controllers, generate_mazes
 from gtp_jax.tasks import get
 
 POINT, ANT = get("pointmaze/umaze"), get("antmaze/umaze")
@@ -26,7 +26,7 @@ def store(tmp_path, monkeypatch):
 
 
 def make(task=POINT, num_transitions=500, seed=0, num_workers=1):
-    name = generate.generate(task, num_transitions, seed, num_workers=num_workers, progress=False)
+    name = generate_mazes.generate(task, num_transitions, seed, num_workers=num_workers, progress=False)
     return list(minari.load_dataset(name).iterate_episodes())
 
 
@@ -109,7 +109,7 @@ def test_total_is_exact_down_to_one_transition():
 
 
 def test_the_motion_of_a_recorded_episode_can_be_played_again():
-    walker = generate.Walker(ANT, seed=3)
+    walker = generate_mazes.Walker(ANT, seed=3)
     episode, env = walker(0), environments.make_maze(ANT, 0.5)
     cells = {"reset_cell": np.array(episode.start), "goal_cell": np.array(episode.first_goal)}
     env.reset(seed=episode.seed, options=cells)
@@ -120,7 +120,7 @@ def test_the_motion_of_a_recorded_episode_can_be_played_again():
 def test_minari_lists_the_data_set_and_knows_its_origin():
     make(num_transitions=50)
     (name, metadata), *others = minari.list_local_datasets().items()
-    assert name == "gtp_jax/pointmaze/umaze-50-seed0-v1" == generate.dataset_id(POINT, 50, 0) and not others
+    assert name == "gtp_jax/pointmaze/umaze-50-seed0-v1" == generate_mazes.dataset_id(POINT, 50, 0) and not others
     assert "gtp_jax" in metadata["author"] and "not D4RL's data" in metadata["description"]
     assert minari.load_dataset(name).recover_environment().spec.id == POINT.env_id
 
@@ -153,7 +153,7 @@ def test_another_seed_makes_other_data():
 
 
 def test_an_episode_does_not_depend_on_those_before():
-    first, second = generate.Walker(ANT, seed=5), generate.Walker(ANT, seed=5)
+    first, second = generate_mazes.Walker(ANT, seed=5), generate_mazes.Walker(ANT, seed=5)
     first(0)
     np.testing.assert_array_equal(first(1).actions, second(1).actions)
 
@@ -162,13 +162,13 @@ def test_an_episode_does_not_depend_on_those_before():
 
 
 def test_shipped_ant_controller_reaches_the_goal_of_umaze_in_nine_of_ten_episodes():
-    walker = generate.Walker(ANT, seed=0)
+    walker = generate_mazes.Walker(ANT, seed=0)
     assert sum(walker(index).rewards[-1] for index in range(10)) >= 9
 
 
 def test_an_ant_on_its_back_ends_the_episode(monkeypatch):
     monkeypatch.setattr(controllers, "is_upright", lambda observation: False)
-    assert generate.Walker(ANT, seed=0)(0).num_transitions == generate.MAX_FALLEN_STEPS + 1
+    assert generate_mazes.Walker(ANT, seed=0)(0).num_transitions == generate_mazes.MAX_FALLEN_STEPS + 1
 
 
 def test_environments_leave_no_file_behind():
@@ -182,7 +182,7 @@ def test_an_existing_data_set_is_not_touched_unless_asked(store):
     make(num_transitions=50)
     with pytest.raises(FileExistsError, match="umaze-50-seed0-v1 exists already"):
         make(num_transitions=50)
-    generate.generate(POINT, 50, 0, num_workers=1, progress=False, overwrite=True)
+    generate_mazes.generate(POINT, 50, 0, num_workers=1, progress=False, overwrite=True)
     assert len(minari.list_local_datasets()) == 1 and not list(store.glob(".*"))
 
 
@@ -190,11 +190,11 @@ def test_an_existing_data_set_is_not_touched_unless_asked(store):
 def test_counts_out_of_range_are_errors(arguments):
     num_transitions, seed, num_workers = arguments
     with pytest.raises(ValueError, match="need"):
-        generate.generate(POINT, num_transitions, seed, num_workers=num_workers)
+        generate_mazes.generate(POINT, num_transitions, seed, num_workers=num_workers)
 
 
 def test_a_failure_leaves_nothing_behind(store, monkeypatch):
-    monkeypatch.setattr(generate.Walker, "__call__", lambda self, index: 1 / 0)
+    monkeypatch.setattr(generate_mazes.Walker, "__call__", lambda self, index: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         make()
     assert not minari.list_local_datasets() and not list(store.glob(".*"))
@@ -206,8 +206,8 @@ def processes_below(pid):
 
 @pytest.mark.skipif(not pathlib.Path("/proc").exists(), reason="looks for processes in /proc")
 def test_a_kill_leaves_neither_half_a_data_set_nor_workers(store):
-    code = "from gtp_jax import tasks; from gtp_jax.data import generate; " + (
-        "generate.generate(tasks.get('pointmaze/umaze'), 10**8, 0, num_workers=2)"
+    code = "from gtp_jax import tasks; from gtp_jax.data import generate_mazes; " + (
+        "generate_mazes.generate(tasks.get('pointmaze/umaze'), 10**8, 0, num_workers=2)"
     )
     program = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
@@ -226,9 +226,9 @@ def test_a_kill_leaves_neither_half_a_data_set_nor_workers(store):
 def test_workers_import_neither_jax_nor_the_callers_program(tmp_path):
     script = tmp_path / "unguarded.py"  # were it imported by a worker, it would generate again, without end
     script.write_text(
-        "import sys\nfrom gtp_jax import tasks\nfrom gtp_jax.data import generate\n"
+        "import sys\nfrom gtp_jax import tasks\nfrom gtp_jax.data import generate_mazes\n"
         "assert 'jax' not in sys.modules\n"
-        "print(generate.generate(tasks.get('pointmaze/umaze'), 300, 0, num_workers=2, progress=False))\n"
+        "print(generate_mazes.generate(tasks.get('pointmaze/umaze'), 300, 0, num_workers=2, progress=False))\n"
     )
     result = python(script, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
     assert (result.returncode, result.stdout) == (0, "gtp_jax/pointmaze/umaze-300-seed0-v1\n"), result.stderr
