@@ -37,5 +37,6 @@ def get_config(variant: str = "pointmaze"):
     if variant == "ogbench":
         config.tasks = ("ogbench/pointmaze-medium-navigate", "ogbench/cube-single-play")
         config.generate.num_transitions = 100_000
+        config.num_steps = config.eval.interval = 10_000
         config.agent.discount, config.agent.num_step_returns = 0.995, 50
     return config
