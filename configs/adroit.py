@@ -9,14 +9,10 @@ door, hammer and relocate within v1 (in its 1.2.1), so scores are not quite thos
 """
 
 from gtp_jax import config as gtp_config
-from gtp_jax import tasks
 
 
 def get_config(variant: str = "pen-human"):
-    if variant not in tasks.ADROIT:
-        raise ValueError(f"unknown variant {variant!r} of adroit; there are {', '.join(tasks.ADROIT)}")
-    config = gtp_config.base()
-    config.tasks = (f"adroit/{variant}",)
+    config = gtp_config.of_task("adroit", variant)
     config.preset = "paper"
     config.num_steps = 300_000
     config.eval.interval = 50_000

@@ -26,11 +26,11 @@ from gtp_jax import tasks
 
 
 def get_config(variant: str = "umaze"):
-    known = [name.removeprefix("antmaze/") for name in (*tasks.MAZES, *tasks.D4RL_MAZES) if name.startswith("antmaze/")]
-    if variant not in (*known, "all"):
-        raise ValueError(f"unknown variant {variant!r} of antmaze; there are {', '.join(known)} and all")
-    config = gtp_config.base()
-    config.tasks = tuple(f"antmaze/{v}" for v in (tasks.ANTMAZE if variant == "all" else (variant,)))
+    if variant == "all":
+        config = gtp_config.base()
+        config.tasks = tuple(f"antmaze/{each}" for each in tasks.ANTMAZE)
+    else:
+        config = gtp_config.of_task("antmaze", variant)
     if variant in ("umaze", "d4rl-umaze"):
         # Every trajectory of these data leads to the goal: behaviour cloning is enough.
         config.preset = "default_bc"

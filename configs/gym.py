@@ -20,14 +20,10 @@ and these scores with published ones only roughly.
 """
 
 from gtp_jax import config as gtp_config
-from gtp_jax import tasks
 
 
 def get_config(variant: str = "hopper-medium-expert"):
-    if variant not in tasks.GYM:
-        raise ValueError(f"unknown variant {variant!r} of gym; there are {', '.join(tasks.GYM)}")
-    config = gtp_config.base()
-    config.tasks = (f"gym/{variant}",)
+    config = gtp_config.of_task("gym", variant)
     config.preset = "paper"
     config.reward = "return_scale"
     config.num_steps = 1_000_000

@@ -9,14 +9,10 @@ fit. Not measured yet.
 """
 
 from gtp_jax import config as gtp_config
-from gtp_jax import tasks
 
 
 def get_config(variant: str = "complete"):
-    if variant not in tasks.KITCHEN:
-        raise ValueError(f"unknown variant {variant!r} of kitchen; there are {', '.join(tasks.KITCHEN)}")
-    config = gtp_config.base()
-    config.tasks = (f"kitchen/{variant}",)
+    config = gtp_config.of_task("kitchen", variant)
     config.preset = "paper"
     config.num_steps = 500_000
     config.eval.interval = 50_000

@@ -13,14 +13,10 @@ Not measured yet but for configs/local.py:ogbench.
 """
 
 from gtp_jax import config as gtp_config
-from gtp_jax import tasks
 
 
 def get_config(variant: str = "pointmaze-medium-navigate"):
-    if variant not in tasks.OGBENCH:
-        raise ValueError(f"unknown variant {variant!r} of ogbench; there are {', '.join(tasks.OGBENCH)}")
-    config = gtp_config.base()
-    config.tasks = (f"ogbench/{variant}",)
+    config = gtp_config.of_task("ogbench", variant)
     config.preset = "long_horizon"
     config.num_steps = 1_000_000
     config.eval.interval = 100_000

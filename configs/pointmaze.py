@@ -8,14 +8,10 @@ VARIANT is umaze (the default), open, medium or large. On generated data and two
 """
 
 from gtp_jax import config as gtp_config
-from gtp_jax import tasks
 
 
 def get_config(variant: str = "umaze"):
-    if variant not in tasks.POINTMAZE:
-        raise ValueError(f"unknown variant {variant!r} of pointmaze; there are {', '.join(tasks.POINTMAZE)}")
-    config = gtp_config.base()
-    config.tasks = (f"pointmaze/{variant}",)
+    config = gtp_config.of_task("pointmaze", variant)
     config.agent.hidden_dims = (128, 128, 128)
     config.agent.critic_hidden_dims = (128, 128)
     return config

@@ -62,6 +62,20 @@ def base() -> ml_collections.ConfigDict:
     return config
 
 
+def of_task(family: str, variant: str) -> ml_collections.ConfigDict:
+    """`base` for one of the tasks whose names begin with that of their family.
+
+    Raises:
+        ValueError: no such task.
+    """
+    known = tasks.variants(family)
+    if variant not in known:
+        raise ValueError(f"unknown variant {variant!r} of {family}; there are {', '.join(known)}")
+    config = base()
+    config.tasks = (f"{family}/{variant}",)
+    return config
+
+
 def members(config: ml_collections.ConfigDict, agents: Sequence[AgentConfig]) -> tuple[Member, ...]:
     """tasks x agents x seeds, seeds innermost.
 

@@ -3,21 +3,17 @@
 from gtp_jax.tasks import ogbench, returns
 from gtp_jax.tasks.mazes import ANTMAZE, D4RL_MAZES, MAZES, POINTMAZE, SUCCESS_RADIUS, Cell, MazeTask
 from gtp_jax.tasks.multigoal import MODE_RADIUS, MultigoalTask
-from gtp_jax.tasks.ogbench import OGBENCH, OGBenchTask
-from gtp_jax.tasks.returns import ADROIT, GYM, KITCHEN, ReturnTask
+from gtp_jax.tasks.ogbench import OGBenchTask
+from gtp_jax.tasks.returns import ReturnTask
 
 __all__ = [
-    "ADROIT",
     "ANTMAZE",
     "Cell",
     "D4RL_MAZES",
-    "GYM",
-    "KITCHEN",
     "MAZES",
     "MODE_RADIUS",
     "MazeTask",
     "MultigoalTask",
-    "OGBENCH",
     "OGBenchTask",
     "POINTMAZE",
     "ReturnTask",
@@ -25,6 +21,7 @@ __all__ = [
     "TASKS",
     "Task",
     "get",
+    "variants",
 ]
 
 Task = MazeTask | MultigoalTask | OGBenchTask | ReturnTask
@@ -40,3 +37,8 @@ def get(name: str) -> Task:
     if name not in TASKS:
         raise ValueError(f"unknown task {name!r}; known tasks: {', '.join(TASKS)}")
     return TASKS[name]
+
+
+def variants(family: str) -> tuple[str, ...]:
+    """Of a family such as gym, the tasks without its name, such as hopper-medium of gym/hopper-medium."""
+    return tuple(name.removeprefix(f"{family}/") for name in TASKS if name.startswith(f"{family}/"))

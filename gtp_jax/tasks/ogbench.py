@@ -49,4 +49,3 @@ TASKS: dict[str, OGBenchTask] = {
         _task("puzzle-4x4-play", (83, 5), 500),
     ]
 }
-OGBENCH = tuple(name.removeprefix("ogbench/") for name in TASKS)

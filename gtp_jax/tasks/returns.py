@@ -83,18 +83,15 @@ def _adroit(hand: str, kind: str) -> ReturnTask:
     return ReturnTask(f"adroit/{hand}-{kind}", f"AdroitHand{env}-v1", widths, horizon, score_range, minari_id=minari_id)
 
 
-GYM = tuple(
-    f"{b}-{k}" for b in ("halfcheetah", "hopper", "walker2d") for k in ("medium", "medium-replay", "medium-expert")
-)
-KITCHEN = ("complete", "partial", "mixed")
-ADROIT = tuple(
-    f"{hand}-{kind}" for hand in ("pen", "door", "hammer", "relocate") for kind in ("human", "cloned", "expert")
-)
 TASKS: dict[str, ReturnTask] = {
     task.name: task
     for task in [
-        *(_gym(*each.split("-", 1)) for each in GYM),
-        *map(_kitchen, KITCHEN),
-        *(_adroit(*each.split("-")) for each in ADROIT),
+        *(
+            _gym(body, "medium" + more)
+            for body in ("halfcheetah", "hopper", "walker2d")
+            for more in ("", "-replay", "-expert")
+        ),
+        *(_kitchen(kind) for kind in ("complete", "partial", "mixed")),
+        *(_adroit(hand, k) for hand in ("pen", "door", "hammer", "relocate") for k in ("human", "cloned", "expert")),
     ]
 }
