@@ -18,27 +18,32 @@ from gtp_jax.data import rewards, sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.population import Program
-from gtp_jax.tasks import MazeTask, MultigoalTask
+from gtp_jax.tasks import MultigoalTask, Task
 
-EPISODES = 10  # of one member of each task
+EPISODES = 10  # of one member of each maze
 TRANSITIONS = 20_000  # that are judged
 
 
-class Walk(NamedTuple):
-    """What one episode in a maze came to."""
+class Episode(NamedTuple):
+    """What one episode of T steps came to."""
 
-    observations: np.ndarray  # (T, O)
+    seed: int  # of the environment's reset
+    observations: np.ndarray  # (T, O), without the last
+    actions: np.ndarray  # (T, D)
+    total: float  # of its rewards
     success: bool
 
 
-def walks(task: MazeTask, evaluator: Evaluator, played: Sequence[Episodes], seen: Sequence[np.ndarray]) -> list[Walk]:
-    """The episodes of all members of a task, from the observations (M, E, O) of every step."""
-    observations = np.stack(seen)[..., : task.widths[0]]
+def episodes(
+    task: Task, evaluator: Evaluator, played: Sequence[Episodes], log: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> list[Episode]:
+    """Those of all members of a task, from the observations (M, E, O) and actions (M, E, D) of every step."""
+    observations, actions = (np.stack(column)[..., :n] for column, n in zip(zip(*log), task.widths))
     return [
-        Walk(observations[: n + 1, i, e], bool(success))
-        for i, episodes in enumerate(played)
+        Episode(evaluator.seed + e, observations[:n, i, e], actions[:n, i, e], float(total), bool(success))
+        for i, each in enumerate(played)
         if evaluator.tasks[i] is task
-        for e, (n, success) in enumerate(zip(episodes.lengths, episodes.successes))
+        for e, (n, total, success) in enumerate(zip(each.lengths, each.returns, each.successes))
     ]
 
 
@@ -72,25 +77,27 @@ def first_members(run: restored.Restored) -> restored.Restored:
     )
 
 
-def play_mazes(run: restored.Restored, num_steps: int, stack: contextlib.ExitStack) -> dict[str, dict[str, list[Walk]]]:
-    """Walks of the members of a run that are in mazes, by the program's label and the task's name.
+def play(
+    run: restored.Restored, names: Sequence[str], num_episodes: int, num_steps: int, stack: contextlib.ExitStack
+) -> dict[str, dict[str, list[Episode]]]:
+    """Episodes of the members of a run in some of its tasks, by the program's label and the task's name.
 
     Args:
         run: of `first_members`.
         num_steps: K.
         stack: closes the environments.
     """
-    rows = [i for i, m in enumerate(run.programs[0].members) if isinstance(tasks.get(m.task), MazeTask)]
+    rows = [i for i, m in enumerate(run.programs[0].members) if m.task in names]
     members = [run.programs[0].members[i] for i in rows]  # all programs have the same tasks
-    evaluator = Evaluator([tasks.get(member.task) for member in members], EPISODES, run.config.eval.seed)
+    evaluator = Evaluator([tasks.get(member.task) for member in members], num_episodes, run.config.eval.seed)
     stack.callback(evaluator.close)
     found = {}
     for turn, program in enumerate(run.programs):
         few = Program(program.label, tuple(program.members[i] for i in rows))
-        placement, seen = placing.spread(len(rows), turn), []
+        placement, log = placing.spread(len(rows), turn), []
         state = placement.put(jax.tree.map(lambda leaf: leaf[rows], run.states[program.label]))
-        played = restored.play(evaluator, few, placement, state, num_steps, seen)
-        found[program.label] = {t.name: walks(t, evaluator, played, seen) for t in evaluator.tasks}
+        played = restored.play(evaluator, few, placement, state, num_steps, log)
+        found[program.label] = {t.name: episodes(t, evaluator, played, log) for t in evaluator.tasks}
     return found
 
 

@@ -45,11 +45,11 @@ def draw(workdir: pathlib.Path, programs, states, evaluator, last, steps: list[i
             paths = {p.label: behaviour.trajectories(task, p, states[p.label], steps, seed) for p in programs}
             pictures.draw_trajectories(task, paths, file)
             print(f"drew {file}")
-        for label, (played, seen) in last.items() if isinstance(task, MazeTask) else ():
-            found = behaviour.walks(task, evaluator, played, seen)
+        for label, (played, log) in last.items() if isinstance(task, MazeTask) else ():
+            found = behaviour.episodes(task, evaluator, played, log)
             name = "-".join(["paths", *[label] * (len(programs) > 1), *task.name.split("/")])
             file = workdir / f"{name}.png"
-            pictures.draw_paths(task, [w.observations[:, :2] for w in found], [w.success for w in found], file)
+            pictures.draw_paths(task, [e.observations[:, :2] for e in found], [e.success for e in found], file)
             print(f"drew {file}")
 
 
@@ -79,10 +79,10 @@ def main(stack: contextlib.ExitStack) -> None:
     for program in programs:
         placement, state, scores = placements[program.label], states[program.label], {}
         for k in steps:
-            seen = [] if PICTURES.value else None
-            played = restored.play(evaluator, program, placement, state, k, seen)
+            log = [] if PICTURES.value else None
+            played = restored.play(evaluator, program, placement, state, k, log)
             scores[k] = [summarize(task, episodes) for task, episodes in zip(evaluator.tasks, played, strict=True)]
-        last[program.label] = (played, seen)
+        last[program.label] = (played, log)
         entries += results.member_entries(program, state, placement, datasets=run.datasets, scores=scores)
     print(f"\n{tables.table(entries)}\n")
     content = {"step": run.step, **results.provenance(num_used), "members": entries}

@@ -1,4 +1,4 @@
-"""The parts of a report that show what agents do and think: walks, films, samples, advantages and weights."""
+"""The parts of a report that show what agents do and think: paths, films, samples, advantages and weights."""
 
 import contextlib
 import functools
@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib import image
 
 from experiments import behaviour, restored
-from experiments.behaviour import Walk
+from experiments.behaviour import Episode
 from experiments.records import Record
 from gtp_jax import figures, film, page, pictures, tasks
 from gtp_jax.errors import UserError
 from gtp_jax.page import Album
-from gtp_jax.tasks import MazeTask, MultigoalTask
+from gtp_jax.tasks import MazeTask, MultigoalTask, ReturnTask, Task
 
 FRAMES = 6  # of a film
 
@@ -36,22 +36,30 @@ def show(record: Record, stack: contextlib.ExitStack, album: Album) -> Shown:
         shown.notes.append(f"Nothing of what {record.name} does: {error}.")
         return shown
     steps = sorted(run.config.eval.sampling_steps)
-    mazes = [name for name in run.config.tasks if isinstance(tasks.get(name), MazeTask)]
-    walks = behaviour.play_mazes(run, steps[-1], stack) if mazes else {}
-    if mazes and not film.backend():
+    kinds = {name: tasks.get(name) for name in run.config.tasks}
+    mazes = [name for name, task in kinds.items() if isinstance(task, MazeTask)]
+    others = [name for name, task in kinds.items() if not isinstance(task, MazeTask | MultigoalTask)]
+    if (mazes or others) and not film.backend():
         shown.notes.append(f"No film of {record.name}: there is no OpenGL to render with (EGL or OSMesa).")
-    for name in run.config.tasks:
-        task, heading = tasks.get(name), page.heading(3, f"{record.name}: {name}, after {run.step} updates")
+        others = []
+    played = {label: {} for label in run.states}
+    for names, num_episodes in ((mazes, behaviour.EPISODES), (others, 1)):
+        for label, found in behaviour.play(run, names, num_episodes, steps[-1], stack).items() if names else ():
+            played[label] |= found
+    for name, task in kinds.items():
+        heading = page.heading(3, f"{record.name}: {name}, after {run.step} updates")
         if isinstance(task, MultigoalTask):
             paths = {p.label: behaviour.trajectories(task, p, run.states[p.label], steps, 0) for p in run.programs}
             shown.acts.extend([heading, _plane(record, name, paths, album)])
             continue
         data = _data(record, run, name, shown.notes)
+        acts = {label: found[name] for label, found in played.items() if name in found}
         if name in mazes:
-            found = {label: each[name] for label, each in walks.items()}
-            shown.acts.extend([heading, *_maze(record, task, found, data, steps[-1], album)])
-        else:
-            shown.notes.append(f"No picture of {record.name}, {name}: only mazes and samples in the plane have any.")
+            shown.acts.extend([heading, _maps(record, task, acts, data, steps[-1], album)])
+        elif acts:
+            shown.acts.append(heading)
+        if acts and film.backend():
+            shown.acts.extend(_film(record, task, acts, album))
         critics = [label for label, state in run.states.items() if state.critic is not None]
         for label in critics if data is not None else ():
             shown.judgements.extend(_judgement(record, run, label, name, data, album))
@@ -79,32 +87,35 @@ def _plane(record: Record, name: str, paths: dict, album: Album) -> str:
     return page.wide(picture)
 
 
-def _maze(record, task: MazeTask, walks: dict[str, list[Walk]], data, k: int, album: Album) -> list[str]:
+def _maps(record, task: MazeTask, acts: dict[str, list[Episode]], data, k: int, album: Album) -> str:
     positions = None if data is None else data.transitions.obs[:, :2]
-    maps = [_map(record, task, label, found, positions, k, album) for label, found in walks.items()]
-    parts = [page.pictures(maps)]
-    if film.backend():  # of the agent that most often reaches the goal
-        label = max(walks, key=lambda label: sum(walk.success for walk in walks[label]))
-        parts += _film(record, task, label, walks[label], album)
-    return parts
+    return page.pictures([_map(record, task, label, found, positions, k, album) for label, found in acts.items()])
 
 
-def _map(record, task: MazeTask, label: str, walks: Sequence[Walk], positions, k: int, album: Album) -> str:
-    paths, successes = zip(*((walk.observations[:, :2], walk.success) for walk in walks))
+def _map(record, task: MazeTask, label: str, found: Sequence[Episode], positions, k: int, album: Album) -> str:
+    paths, successes = zip(*((each.observations[:, :2], each.success) for each in found))
     return album.picture(
         ["paths", record.name, label, task.name],
         functools.partial(pictures.draw_paths, task, paths, successes, positions=positions),
-        f"{task.name} from above: {sum(successes)} of {len(walks)} paths of {label} lead from the start to the goal.",
+        f"{task.name} from above: {sum(successes)} of {len(found)} paths of {label} lead from the start to the goal.",
         f"{label} at K = {k}, first seed"
         + ("" if positions is None else "; the darker the grey, the more of the data are there"),
     )
 
 
-def _film(record, task: MazeTask, label: str, walks: Sequence[Walk], album: Album) -> list[str]:
-    walk = max(walks, key=lambda walk: walk.success)  # the first that reaches the goal, or the first
-    steps = np.linspace(0, len(walk.observations) - 1, FRAMES).round().astype(int)
-    frames = film.render(task, walk.observations[steps], film.backend())
-    end = "reaches the goal" if walk.success else "does not reach the goal"
+def _film(record, task: Task, acts: dict[str, list[Episode]], album: Album) -> list[str]:
+    """Frames of the best episode of the agent with the best ones."""
+
+    def worth(episode):
+        return episode.success, episode.total
+
+    label = max(acts, key=lambda label: sum(np.array(worth(each)) for each in acts[label]).tolist())
+    episode = max(acts[label], key=worth)
+    steps = np.linspace(0, len(episode.actions), FRAMES).round().astype(int)
+    frames = film.render(task, episode.seed, episode.actions, steps, film.backend())
+    end = f"has a return of {episode.total:.1f}"
+    if not isinstance(task, ReturnTask):
+        end = "reaches the goal" if episode.success else "does not reach the goal"
     strip = [
         album.picture(
             ["film", record.name, label, task.name, str(number)],

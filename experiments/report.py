@@ -49,7 +49,8 @@ CURVES = (
 )
 BEHAVIOUR = (
     f"The first seed of each agent at its last checkpoint. In a maze it has played {EPISODES} episodes for this page, "
-    "from the start (triangle) to the goal (green); paths that reach it are blue, others red up to a cross."
+    "from the start (triangle) to the goal (green); paths that reach it are blue, others red up to a cross. Elsewhere "
+    "it has played one. A film is of the best episode of the agent that did best."
 )
 JUDGEMENTS = (
     "Advantages of data that were drawn at random, by the critic of the last checkpoint, and the weights that they "

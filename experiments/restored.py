@@ -92,19 +92,20 @@ def play(
     placement: Placement,
     state: AgentState,
     num_steps: int,
-    seen: list[np.ndarray] | None = None,
+    log: list[tuple[np.ndarray, np.ndarray]] | None = None,
 ) -> list[Episodes]:
     """An episode of each member of a program in each of its environments, acting with K = num_steps.
 
     Args:
         state: on the devices, a row for each slot of the placement.
-        seen: takes the observations (M, E, O) of every environment step.
+        log: takes the observations (M, E, O) and actions (M, E, D) of every environment step.
     """
     act = population.actor(structure=program.structure, placement=placement)
 
     def act_now(obs, t):
-        if seen is not None:
-            seen.append(obs.copy())
-        return act(state, obs, t, num_steps=num_steps)
+        actions = act(state, obs, t, num_steps=num_steps)
+        if log is not None:
+            log.append((obs.copy(), np.nan_to_num(actions)))
+        return actions
 
     return evaluator(act_now, f"evaluation of {program.label}, K={num_steps}")

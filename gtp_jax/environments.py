@@ -34,11 +34,12 @@ class MazeEvaluation(gymnasium.Wrapper):
         return self._task.flatten(observation), float(success), success, truncated, info | {"success": success}
 
 
-def make_maze(task: MazeTask, position_noise: float) -> gymnasium.Env:
+def make_maze(task: MazeTask, position_noise: float, **settings) -> gymnasium.Env:
     """The bare environment on the task's map, which goes on at the goal until the task's horizon.
 
     Args:
         position_noise: half the edge, in metres, of the square around a cell's centre that start and goal come from.
+        settings: of `gymnasium.make`.
     """
     with warnings.catch_warnings():
         # v4 is what D4RL's Minari data were collected in; v5 adds 78 contact forces to the observation.
@@ -50,6 +51,7 @@ def make_maze(task: MazeTask, position_noise: float) -> gymnasium.Env:
             reset_target=False,
             max_episode_steps=task.horizon,
             disable_env_checker=True,
+            **settings,
         )
     if task.d4rl_file:  # its ant: https://github.com/Farama-Foundation/D4RL, d4rl/locomotion/assets/ant.xml
         model = env.unwrapped.ant_env.model
@@ -96,7 +98,7 @@ class ReturnEvaluation(gymnasium.Wrapper):
         return self._task.flatten(observation), float(reward), terminated, truncated, info | {"success": success}
 
 
-def make_registered(task: ReturnTask) -> gymnasium.Env:
+def make_registered(task: ReturnTask, **settings) -> gymnasium.Env:
     """The bare environment, as it is registered, with the task's horizon."""
     if task.env_id.startswith("FrankaKitchen"):
         # gymnasium-robotics 1.4.2 asks whether a NumPy integer equals a member of MuJoCo's enumeration, which MuJoCo 4
@@ -105,8 +107,8 @@ def make_registered(task: ReturnTask) -> gymnasium.Env:
 
         mujoco_utils.get_joint_qpos = lambda model, data, name: data.joint(name).qpos.copy()
         mujoco_utils.get_joint_qvel = lambda model, data, name: data.joint(name).qvel.copy()
-    settings = dict(task.settings)
-    return gymnasium.make(task.env_id, max_episode_steps=task.horizon, disable_env_checker=True, **settings)
+    settings = {**dict(task.settings), **settings, "max_episode_steps": task.horizon}
+    return gymnasium.make(task.env_id, disable_env_checker=True, **settings)
 
 
 @contextlib.contextmanager
@@ -162,9 +164,11 @@ def make_ogbench(task: OGBenchTask, env_id: str | None = None, **settings) -> gy
     return gymnasium.make(env_id or task.env_id, disable_env_checker=True, **settings)
 
 
-def make_bare(task: MazeTask | ReturnTask) -> gymnasium.Env:
+def make_bare(task: MazeTask | ReturnTask, **settings) -> gymnasium.Env:
     """The environment that a task's evaluation plays in, with its own observations, rewards and ends."""
-    return make_maze(task, START_NOISE) if isinstance(task, MazeTask) else make_registered(task)
+    if isinstance(task, MazeTask):
+        return make_maze(task, START_NOISE, **settings)
+    return make_registered(task, **settings)
 
 
 def start_options(task: Task) -> dict:
@@ -174,12 +178,16 @@ def start_options(task: Task) -> dict:
     return {"reset_cell": np.array(task.start), "goal_cell": np.array(task.goal)}
 
 
-def make(task: Task) -> gymnasium.Env:
-    """The task's evaluation environment; each one is independent and seeded at `reset`."""
+def make(task: Task, **settings) -> gymnasium.Env:
+    """The task's evaluation environment; each one is independent and seeded at `reset`.
+
+    Args:
+        settings: of `gymnasium.make`, such as render_mode, where there is a simulator.
+    """
     if isinstance(task, MultigoalTask):
         return Multigoal(task)
     if isinstance(task, ReturnTask):
-        return ReturnEvaluation(make_bare(task), task)
+        return ReturnEvaluation(make_bare(task, **settings), task)
     if isinstance(task, OGBenchTask):
-        return OGBenchEvaluation(make_ogbench(task), task)
-    return MazeEvaluation(make_bare(task), task)
+        return OGBenchEvaluation(make_ogbench(task, **settings), task)
+    return MazeEvaluation(make_bare(task, **settings), task)

@@ -234,11 +234,6 @@ def test_what_is_missing_is_said(finished, store, tmp_path, monkeypatch):
     assert picture.name.startswith("paths-") and len(acts) == 2
 
 
-def test_an_opengl_that_does_not_work_is_found_out(monkeypatch):
-    monkeypatch.setenv("MUJOCO_GL", "nonsense")
-    assert film.backend.__wrapped__() is None
-
-
 # ------------------------------------------------------------------------------------------------- mistakes
 
 
