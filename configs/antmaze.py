@@ -30,7 +30,7 @@ def get_config(variant: str = "umaze"):
         config = gtp_config.base()
         config.tasks = tuple(f"antmaze/{each}" for each in tasks.ANTMAZE)
     else:
-        config = gtp_config.of_task("antmaze", variant)
+        config = gtp_config.of_task("antmaze", variant, "all")
     if variant in ("umaze", "d4rl-umaze"):
         # Every trajectory of these data leads to the goal: behaviour cloning is enough.
         config.preset = "default_bc"

@@ -28,7 +28,7 @@ class Episode(NamedTuple):
     """What one episode of T steps came to."""
 
     seed: int  # of the environment's reset
-    observations: np.ndarray  # (T, O), without the last
+    observations: np.ndarray  # (T, O), all but the last
     actions: np.ndarray  # (T, D)
     total: float  # of its rewards
     success: bool

@@ -26,10 +26,11 @@ def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, s
         record = found.record()
         if name in known and record["num_transitions"] != known[name]["num_transitions"]:
             raise UserError(f"data set {record['id']} is not the one this run began with; use another --workdir")
-        rewarded = np.count_nonzero(found.transitions.reward)
+        rewarded = sources.num_rewarded(found.transitions)
         print(
             f"{name}: data set {record['id']} ({record['source']}), {record['num_transitions']} transitions, "
-            f"{rewarded} of them rewarded" + (": a critic has nothing to learn" if not rewarded else "")
+            f"{rewarded} of them with more than the least reward"
+            + (": a critic has nothing to learn" if not rewarded else "")
         )
         datasets[name] = with_rewards(found, config.reward)
     return datasets

@@ -59,7 +59,7 @@ def show(record: Record, stack: contextlib.ExitStack, album: Album) -> Shown:
         elif acts:
             shown.acts.append(heading)
         if acts and film.backend():
-            shown.acts.extend(_film(record, task, acts, album))
+            shown.acts.extend(_film(record, task, acts, album, shown.notes))
         critics = [label for label, state in run.states.items() if state.critic is not None]
         for label in critics if data is not None else ():
             shown.judgements.extend(_judgement(record, run, label, name, data, album))
@@ -103,7 +103,7 @@ def _map(record, task: MazeTask, label: str, found: Sequence[Episode], positions
     )
 
 
-def _film(record, task: Task, acts: dict[str, list[Episode]], album: Album) -> list[str]:
+def _film(record, task: Task, acts: dict[str, list[Episode]], album: Album, notes: list[str]) -> list[str]:
     """Frames of the best episode of the agent with the best ones."""
 
     def worth(episode):
@@ -112,7 +112,13 @@ def _film(record, task: Task, acts: dict[str, list[Episode]], album: Album) -> l
     label = max(acts, key=lambda label: sum(np.array(worth(each)) for each in acts[label]).tolist())
     episode = max(acts[label], key=worth)
     steps = np.linspace(0, len(episode.actions), FRAMES).round().astype(int)
-    frames = film.render(task, episode.seed, episode.actions, steps, film.backend())
+    try:
+        frames, total = film.render(task, episode.seed, episode.actions, steps, film.backend())
+        if not np.isclose(total, episode.total):
+            raise RuntimeError(f"played again, the episode in {task.name} went otherwise")
+    except RuntimeError as error:
+        notes.append(f"No film of {record.name}: {error}.")
+        return []
     end = f"has a return of {episode.total:.1f}"
     if not isinstance(task, ReturnTask):
         end = "reaches the goal" if episode.success else "does not reach the goal"

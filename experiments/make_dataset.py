@@ -28,8 +28,9 @@ _FORCE = flags.DEFINE_bool("force", False, "Make the data set again if it exists
 
 
 def main(_: contextlib.ExitStack, task_name: str) -> None:
-    task, contents = get(task_name), {"num_transitions": _NUM_TRANSITIONS.value, "seed": _SEED.value}
+    contents = {"num_transitions": _NUM_TRANSITIONS.value, "seed": _SEED.value}
     try:
+        task = get(task_name)
         if isinstance(task, OGBenchTask):
             generator, path = generate_ogbench, generate_ogbench.path(task, **contents)
         elif isinstance(task, MazeTask) and task.minari_id:
@@ -54,7 +55,7 @@ def main(_: contextlib.ExitStack, task_name: str) -> None:
         f"path:        {path}\n"
         f"transitions: {len(made.transitions.reward)}\n"
         f"episodes:    {np.count_nonzero(made.transitions.end)}\n"
-        f"at goal:     {np.count_nonzero(made.transitions.discount == 0)} transitions at the goal of the evaluation"
+        f"at goal:     {sources.num_rewarded(made.transitions)} transitions at the goal of the evaluation"
     )
 
 

@@ -18,6 +18,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 _PLACE = re.compile(r"(<!-- (table|comparison): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
+def _seeds(run: dict) -> str:
+    """The seeds of a run and how many episodes each has played for a score."""
+    seeds = ", ".join(str(seed) for seed in dict.fromkeys(member["seed"] for member in run["members"]))
+    episodes = {score["episodes"] for member in run["members"] for score in member["eval"].values()}
+    return f"{seeds} with {' or '.join(map(str, sorted(episodes)))} episodes each"
+
+
 def section(kind: str, paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
@@ -36,7 +43,8 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
     for path, run in zip(paths, runs):
         min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
         lines.append(
-            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member; {min_['total_s']} min in all, "
+            f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member; seeds {_seeds(run)}; "
+            f"{min_['total_s']} min in all, "
             f"of which {min_['train_s']} training, {min_['dataset_s']} data and {min_['eval_s']} evaluation; "
             f"{run['timing']['member_updates_per_s']:.0f} member-updates/s on {run['hardware']}; {run['date']}."
         )

@@ -139,7 +139,7 @@ def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.A
     """From noise to actions in K steps: (K + 1, B, D) at normalised observations (B, O), not clipped."""
     name = OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler
     num_steps = 1 if name == "mean" else num_steps  # all are the same
-    phi, shape, schedule = phi_of(config, actor, obs, mask), (len(obs), len(mask)), schedule_of(config)
+    phi, shape, schedule = phi_of(config, actor, obs, mask), (obs.shape[0], len(mask)), schedule_of(config)
     return sampling.trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=sampling.STEPS[name])
 
 
@@ -312,7 +312,7 @@ def act(state: AgentState, key: chex.PRNGKey, obs: jax.Array, *, config: AgentCo
     candidates = _sample(config, state.actor_ema, key_sample, repeated, state.action_mask, num_steps)
     return sampling.choose(
         key_choice,
-        candidates.reshape(config.num_candidates, len(obs), -1),
+        candidates.reshape(config.num_candidates, obs.shape[0], -1),
         lambda a: jnp.min(q_values(config, state.critic_target, obs, a), axis=0),
         temperature=config.candidate_temperature,
     )

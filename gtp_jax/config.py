@@ -62,15 +62,18 @@ def base() -> ml_collections.ConfigDict:
     return config
 
 
-def of_task(family: str, variant: str) -> ml_collections.ConfigDict:
+def of_task(family: str, variant: str, *others: str) -> ml_collections.ConfigDict:
     """`base` for one of the tasks whose names begin with that of their family.
+
+    Args:
+        others: variants that a config file has besides.
 
     Raises:
         ValueError: no such task.
     """
     known = tasks.variants(family)
     if variant not in known:
-        raise ValueError(f"unknown variant {variant!r} of {family}; there are {', '.join(known)}")
+        raise ValueError(f"unknown variant {variant!r} of {family}; there are {', '.join((*known, *others))}")
     config = base()
     config.tasks = (f"{family}/{variant}",)
     return config

@@ -18,7 +18,7 @@ from gtp_jax import environments, tasks
 from gtp_jax.tasks import MazeTask, Task
 
 SHAPE = (360, 360)  # pixels: height, width; of mazes
-PATIENCE = 60  # seconds, after which an OpenGL counts as broken
+PATIENCE, EPISODE_PATIENCE = 60, 600  # seconds, after which an OpenGL counts as broken, and an episode is given up
 _TRIAL = "import mujoco; mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).render()"
 
 
@@ -38,30 +38,39 @@ def backend() -> str | None:
     return None
 
 
-def render(task: Task, seed: int, actions: np.ndarray, steps: Sequence[int], backend: str) -> np.ndarray:
-    """What a camera sees of an episode at some of its steps: (N, height, width, 3) uint8.
+def render(task: Task, seed: int, actions: np.ndarray, steps: Sequence[int], backend: str) -> tuple[np.ndarray, float]:
+    """What a camera sees of an episode at some of its steps, (N, height, width, 3) uint8, and the episode's return.
 
     Args:
         seed: of the environment's reset.
         actions: (T, D), all of the episode.
         steps: N, from 0, the start, to T, the end, in order.
+
+    Raises:
+        RuntimeError: the simulator or OpenGL failed, or took too long.
     """
     given = io.BytesIO()
     np.savez(given, actions=actions, steps=np.array(steps))
-    done = _run(["-m", "gtp_jax.film", task.name, str(seed)], backend, given.getvalue(), check=True)
-    return np.load(io.BytesIO(done.stdout))
+    arguments = ["-m", "gtp_jax.film", task.name, str(seed)]
+    try:
+        done = _run(arguments, backend, given.getvalue(), check=True, timeout=EPISODE_PATIENCE)
+    except subprocess.SubprocessError as error:
+        raise RuntimeError(f"{task.name} could not be rendered: {type(error).__name__}") from error
+    with np.load(io.BytesIO(done.stdout)) as file:
+        return file["frames"], float(file["total"])
 
 
-def _frames(task: Task, seed: int, actions: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _film(task: Task, seed: int, actions: np.ndarray, steps: np.ndarray) -> tuple[np.ndarray, float]:
     env = environments.make(task, render_mode="rgb_array")
     env.reset(seed=seed)
     camera = _above(task, env.unwrapped) if isinstance(task, MazeTask) else env.render
-    frames = {0: camera()}
+    frames, total = {0: camera()}, 0.0
     for step, action in enumerate(actions, start=1):
-        env.step(action)
+        _, reward, *_ = env.step(action)
+        total += reward
         if step in steps:
             frames[step] = camera()
-    return np.stack([frames[step] for step in steps])
+    return np.stack([frames[step] for step in steps]), total
 
 
 def _above(task: MazeTask, env) -> Callable[[], np.ndarray]:
@@ -81,5 +90,5 @@ def _above(task: MazeTask, env) -> Callable[[], np.ndarray]:
 
 if __name__ == "__main__":
     given = np.load(io.BytesIO(sys.stdin.buffer.read()))
-    frames = _frames(tasks.get(sys.argv[1]), int(sys.argv[2]), given["actions"], given["steps"])
-    np.save(sys.stdout.buffer, frames)
+    frames, total = _film(tasks.get(sys.argv[1]), int(sys.argv[2]), given["actions"], given["steps"])
+    np.savez(sys.stdout.buffer, frames=frames, total=total)

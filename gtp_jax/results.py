@@ -77,6 +77,15 @@ def member_entries(
     return entries
 
 
+def _processor() -> str:
+    """Whose cores, where Linux says so."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((f" of {line.partition(':')[2].strip()}" for line in lines if line.startswith("model name")), "")
+
+
 def provenance(num_devices: int) -> dict:
     """What a reader needs to repeat a result: command, date, hardware (devices in use), versions."""
     names = [
@@ -99,6 +108,6 @@ def provenance(num_devices: int) -> dict:
         "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
         "date": f"{datetime.date.today()}",
         "device": device.platform,
-        "hardware": f"{available_cores()} cores" if on_cpu else f"{num_devices} x {device.device_kind}",
+        "hardware": f"{available_cores()} cores{_processor()}" if on_cpu else f"{num_devices} x {device.device_kind}",
         "versions": {name: importlib.metadata.version(name) for name in names},
     }

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_run import read
 
-from gtp_jax import environments
+from experiments import gallery, records
+from gtp_jax import environments, film
 from gtp_jax.data import d4rl_source, planner, sources
 from gtp_jax.errors import UserError
+from gtp_jax.page import Album
 from gtp_jax.tasks import D4RL_MAZES, get
 
 HOPPER = get("gym/hopper-medium-expert")
@@ -217,6 +219,12 @@ def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts,
     score = member["eval"]["1"]
     assert score["normalized_score"] == pytest.approx(100 * (score["return_mean"] + 20.272305) / (3234.3 + 20.272305))
     assert f"{count} transitions" in output
+    if film.backend():
+        (record,) = records.read([tmp_path / "run"])
+        with contextlib.ExitStack() as stack:
+            acts, _, (note,) = gallery.show(record, stack, Album(tmp_path))
+        assert "An episode of paper, which has a return of" in "".join(acts) and "No data" in note
+        assert len(list(tmp_path.glob("film-*.png"))) == gallery.FRAMES
 
 
 def test_a_file_is_found_again_where_d4rls_package_keeps_it_and_not_fetched(file, tmp_path, monkeypatch):

@@ -16,8 +16,8 @@ TASKS = [
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_frames_are_those_of_the_steps_asked_for(task):
     actions = np.random.default_rng(0).uniform(-1, 1, (8, task.widths[1]))
-    start, middle, end = film.render(task, 3, actions, [0, 4, 8], film.backend())
-    short_start, short_end = film.render(task, 3, actions[:4], [0, 4], film.backend())
+    (start, middle, end), _ = film.render(task, 3, actions, [0, 4, 8], film.backend())
+    (short_start, short_end), _ = film.render(task, 3, actions[:4], [0, 4], film.backend())
     assert start.shape == middle.shape == end.shape and start.dtype == np.uint8 and np.ptp(start) > 50
     np.testing.assert_array_equal(start, short_start)
     np.testing.assert_array_equal(middle, short_end)

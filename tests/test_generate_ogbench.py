@@ -1,6 +1,7 @@
 """Generated data of OGBench's tasks are in its layout, exact, reproducible, whole or absent, and say what they are."""
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -107,7 +108,7 @@ def test_they_become_transitions_that_say_where_they_are_from(short):
     make()
     found = sources.resolve(MAZE, "generated", num_transitions=100, seed=0, say=lambda line: None)
     assert found.record() == {
-        "id": "gtp_jax-pointmaze-medium-navigate-v0-100-seed0.npz",
+        "id": "gtp_jax-pointmaze-medium-navigate-v0-100-seed0-v1.npz",
         "source": "generated",
         "num_transitions": 100,
     }
@@ -121,10 +122,11 @@ def test_a_renamed_file_is_still_known_as_generated(short, tmp_path):
 
 
 def test_data_do_not_depend_on_the_number_of_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "_AHEAD", 0)  # no more than two episodes
-    alone = make()
+    monkeypatch.setattr(workers, "_AHEAD", 0)  # as few episodes as it takes
+    alone = make(num_transitions=2500)
+    assert np.count_nonzero(alone["terminals"]) == 3
     monkeypatch.setenv("OGBENCH_DATASET_DIR", str(tmp_path / "other"))
-    for name, values in make(num_workers=2).items():
+    for name, values in make(num_transitions=2500, num_workers=2).items():
         np.testing.assert_array_equal(values, alone[name])
 
 
@@ -144,12 +146,28 @@ def test_a_failure_leaves_nothing_behind(monkeypatch, folder):
     monkeypatch.setattr(generate_ogbench.Player, "__call__", lambda self, index: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         make()
+    assert not list(folder.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_anything_is_made(monkeypatch):
+    monkeypatch.setattr(generate_ogbench.Player, "__call__", lambda self, index: 1 / 0)
+    monkeypatch.setenv("OGBENCH_DATASET_DIR", "/proc/nothing")
+    with pytest.raises(OSError):
+        make()
+
+
+def test_what_is_wrong_in_a_worker_is_what_the_caller_hears():
+    maker = functools.partial(generate_ogbench.Player, MAZE, -1)  # no seed
+    made = workers.episodes(maker, "none", 10, num_workers=2, progress=False)
+    with pytest.raises(ValueError, match="negative"), contextlib.closing(made):
+        next(made)
+
+
+def test_data_that_cannot_be_made_are_refused_before_anything_is_written(folder):
+    for task in ("ogbench/antmaze-large-navigate", "ogbench/humanoidmaze-medium-navigate"):
+        with pytest.raises(UserError, match="cannot be made here"):
+            sources.resolve(get(task), "generated", num_transitions=10, seed=0)
     assert not folder.exists()
-
-
-def test_bodies_that_need_a_trained_walker_are_refused_in_one_line():
-    with pytest.raises(UserError, match="antmaze-large-navigate cannot be made here"):
-        make(get("ogbench/antmaze-large-navigate"))
 
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):

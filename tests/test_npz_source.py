@@ -161,6 +161,21 @@ def test_what_is_no_archive_is_refused(tmp_path):
         npz_source.load(HOPPER, tmp_path / "data.npz")
 
 
+def test_walks_through_walls_are_those_of_another_maze(walks, save):
+    other = get("ogbench/pointmaze-giant-navigate")
+    with pytest.raises(UserError, match="of its positions lie in walls"):
+        npz_source.load(other, save(walks))
+
+
+def test_an_archive_with_a_name_that_is_no_text_is_one_line(save):
+    """What asks whose file it is reads it too."""
+    path = save(plain())
+    path.write_bytes(path.read_bytes().replace(b"rewards.npy", b"rew\xff\xferds.npy"[:11]))
+    with pytest.raises(UserError) as caught:
+        sources.resolve(HOPPER, str(path), num_transitions=1, seed=0)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_an_episode_of_ogbench_without_an_end_is_refused(walks, save):
     with pytest.raises(UserError, match="none of its episodes ends"):
         npz_source.load(MAZE, save(walks, terminals=np.zeros(len(walks["actions"]))))

@@ -132,7 +132,7 @@ class Player:
         behaviour, env, rows = self._behaviour, self._behaviour.env, []
         obs, info = behaviour.begin(seed)
         for step in range(EPISODE_LENGTH + 1):
-            action = np.clip(behaviour.act(obs, info), -1, 1)
+            action = np.clip(behaviour.act(obs, info), -1, 1).astype(np.float32)
             row = {"observations": obs, "actions": action, "terminals": step == EPISODE_LENGTH}
             row |= {"qpos": env.unwrapped.data.qpos.copy(), "qvel": env.unwrapped.data.qvel.copy()}
             if hasattr(env.unwrapped, "_cur_button_states"):
@@ -147,9 +147,15 @@ class Player:
 # ------------------------------------------------------------------------------------------------- the data set
 
 
+def check(task: OGBenchTask) -> None:
+    """Raises UserError if data of the task cannot be made, or the package of its environments is not installed."""
+    _behaviour(task)
+    environments.register_ogbench()
+
+
 def path(task: OGBenchTask, num_transitions: int, seed: int) -> pathlib.Path:
     """Where the file is, beside those of OGBench's package; its name fixes what is in it."""
-    return npz_source.ogbench_folder() / f"gtp_jax-{task.dataset}-{num_transitions}-seed{seed}.npz"
+    return npz_source.ogbench_folder() / f"gtp_jax-{task.dataset}-{num_transitions}-seed{seed}-v1.npz"
 
 
 def generate(
@@ -179,21 +185,20 @@ def generate(
         FileExistsError: there is such a file already.
         OSError: it cannot be written.
     """
-    _behaviour(task)
-    environments.register_ogbench()
+    check(task)
     if seed < 0:
         raise ValueError(f"need {seed=} >= 0")
     final = path(task, num_transitions, seed)
     if final.exists() and not overwrite:
         raise FileExistsError(f"data file {final} exists already")
+    final.parent.mkdir(parents=True, exist_ok=True)
     player = functools.partial(Player, task, seed)
     made = workers.episodes(player, final.stem, num_transitions, num_workers=num_workers, progress=progress)
-    with contextlib.closing(made):
-        episodes = [episode.columns for episode in made]
-    columns = {name: np.concatenate([columns[name] for columns in episodes]) for name in episodes[0]}
     note = f"by gtp_jax: {num_transitions} transitions of {task.data_env_id}, seed {seed}; not OGBench's data"
-    final.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".gtp_jax-", dir=final.parent) as scratch:
+        with contextlib.closing(made):
+            episodes = [episode.columns for episode in made]
+        columns = {name: np.concatenate([columns[name] for columns in episodes]) for name in episodes[0]}
         np.savez_compressed(pathlib.Path(scratch) / "new.npz", **columns, generated=np.array(note))
         os.replace(pathlib.Path(scratch) / "new.npz", final)
     return final

@@ -46,10 +46,9 @@ def ogbench_folder() -> pathlib.Path:
 
 
 def is_generated(path: pathlib.Path) -> bool:
-    """Whether `generate_ogbench` made the file, whatever it is called."""
-    with contextlib.suppress(OSError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+    """Whether `generate_ogbench` made a file that can be read, whatever it is called."""
+    with zipfile.ZipFile(path) as archive:
         return "generated.npy" in archive.namelist()
-    return False
 
 
 def _plain(task: Task, path: pathlib.Path) -> Transitions:
@@ -75,6 +74,7 @@ def _ogbench(task: OGBenchTask, path: pathlib.Path) -> Transitions:
         if hasattr(env.unwrapped, "_num_buttons"):
             required["button_states"] = (env.unwrapped._num_buttons,)
         arrays = read(path, required, {})
+        _refuse_walls(env.unwrapped, arrays["qpos"])
         last = arrays["terminals"].astype(bool)
         if not last.any():
             raise UserError("none of its episodes ends; it needs terminals")
@@ -93,6 +93,17 @@ def _ogbench(task: OGBenchTask, path: pathlib.Path) -> Transitions:
             )
         ]
     )
+
+
+def _refuse_walls(env, qpos: np.ndarray) -> None:
+    """Raises UserError if a body of the data is where the maze has walls, as those of another maze are."""
+    if not hasattr(env, "maze_map"):
+        return
+    cells = np.array([env.xy_to_ij(xy) for xy in qpos[:: max(1, len(qpos) // 10_000), :2]])
+    rows, columns = cells.clip(0, np.array(env.maze_map.shape) - 1).T
+    inside = np.all((cells >= 0) & (cells < env.maze_map.shape), axis=1) & (env.maze_map[rows, columns] == 0)
+    if np.mean(inside) < 0.99:
+        raise UserError(f"{100 * np.mean(~inside):.0f} % of its positions lie in walls, so it is of another maze")
 
 
 def read(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from typing import NamedTuple
 
+import numpy as np
+
 from gtp_jax.data import (
     d4rl_source,
     download,
@@ -35,6 +37,11 @@ class Dataset(NamedTuple):
     def record(self) -> dict:
         """The entry of results.json."""
         return {"id": self.id, "source": self.source, "num_transitions": len(self.transitions.reward)}
+
+
+def num_rewarded(found: transitions.Transitions) -> int:
+    """How many transitions have more than the least reward, which is 0 in mazes and -1 in OGBench's tasks."""
+    return int(np.count_nonzero(found.reward > found.reward.min()))
 
 
 def check_records(progress, tasks) -> None:
@@ -110,9 +117,9 @@ def _file(task: Task, path: pathlib.Path) -> Dataset:
     if not path.is_file():
         raise UserError(f"data file {path} is not there")
     if path.suffix == ".npz":
+        found = npz_source.load(task, path)
         source = "ogbench" if isinstance(task, OGBenchTask) else "npz"
-        source = "generated" if npz_source.is_generated(path) else source
-        return Dataset(path.name, source, npz_source.load(task, path))
+        return Dataset(path.name, "generated" if npz_source.is_generated(path) else source, found)
     return Dataset(path.name, "d4rl-hdf5", d4rl_source.load(task, path))
 
 
@@ -145,6 +152,7 @@ def _walks(task: MazeTask | MultigoalTask, dataset: str, num_transitions: int, s
 
 
 def _plays(task: OGBenchTask, num_transitions: int, seed: int, say: Callable) -> Dataset:
+    generate_ogbench.check(task)
     path = generate_ogbench.path(task, num_transitions, seed)
 
     def make():

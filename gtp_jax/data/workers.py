@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gtp_jax.cores import available_cores
 
 _AHEAD = 4  # episodes a worker may be ahead of the reader
-_maker = None  # of a worker process
+_make_maker = _maker = None  # of a worker process
 
 
 def episodes(
@@ -84,8 +84,8 @@ def _endless(make_maker, num_workers):
 
 
 def _start(make_maker: Callable) -> None:
-    global _maker
-    _maker = make_maker()
+    global _make_maker
+    _make_maker = make_maker
 
     def exit_with_parent():  # a killed parent cannot end its workers
         multiprocessing.parent_process().join()
@@ -95,6 +95,9 @@ def _start(make_maker: Callable) -> None:
 
 
 def _make(index: int) -> Any:
+    global _maker
+    if _maker is None:  # not in `_start`, whose errors do not reach the caller
+        _maker = _make_maker()
     return _maker(index)
 
 
