@@ -17,9 +17,19 @@ PROGRAMS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_python_program_runs_as_printed():
-    (program,) = [program for program in PROGRAMS if "get_config" not in program]
+    (program,) = [program for program in PROGRAMS if "get_config" not in program and "policy" not in program]
     result = subprocess.run([sys.executable, "-c", program], cwd=tables.ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_an_exported_policy_acts_by_the_programs_as_printed(finished, succeed, tmp_path):
+    succeed("export", f"--workdir={finished}", f"--out={tmp_path / 'policy'}")
+    given = "import numpy as np; observations = np.zeros((3, 4), np.float32); observation = observations[0]\n"
+    for program, shape in zip([p for p in PROGRAMS if "policy" in p], ("(3, 2)", "(2,)"), strict=True):
+        command = [sys.executable, "-c", f"{given}{program}print(action.shape)"]
+        environment = {**os.environ, "PYTHONPATH": str(tables.ROOT)}
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert result.stdout == f"{shape}\n", result.stderr
 
 
 def test_the_objective_of_ones_own_trains_beside_gtp(tmp_path):
