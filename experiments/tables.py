@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 
-from experiments import benchmark
+from experiments.benchmarks import populations
 from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -30,7 +30,7 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
     runs = [json.loads(path.read_text()) for path in paths]
     if "populations" in runs[0]:
         (run,) = runs
-        table = benchmark.populations_table(run["populations"])
+        table = populations.table(run["populations"])
         return f"{table}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":
         ((members, speeds),) = ((run["members"], run["timing"]["updates_per_s"]) for run in runs)

@@ -49,7 +49,10 @@ def scores(
 
 
 def comparison(members: Sequence[dict], k: str) -> list[list[str]]:
-    """Success rates [95 %] at one K: a row an agent, a column a task, the greatest of each in bold, and their mean."""
+    """Success rates [95 %] at one K: a row an agent, a column a task, and their mean.
+
+    The greatest of a column are bold, unless all are equal.
+    """
     agents, tasks = (list(dict.fromkeys(member[name] for member in members)) for name in ("agent", "task"))
     rates, cells = np.zeros((len(agents), len(tasks))), {}
     for row, agent in enumerate(agents):
@@ -59,7 +62,7 @@ def comparison(members: Sequence[dict], k: str) -> list[list[str]]:
             rates[row, column] = np.mean(each)
             low, high = success_interval(each, scores[0]["episodes"])
             cells[row, column] = f"{np.mean(each):.2f} [{low:.2f}, {high:.2f}]"
-    best = rates == rates.max(axis=0)
+    best = (rates == rates.max(axis=0)) & (rates > rates.min(axis=0))
     rows = [[f"K = {k}", *tasks, "mean"]]
     for row, agent in enumerate(agents):
         own = [f"**{cells[row, i]}**" if best[row, i] else cells[row, i] for i in range(len(tasks))]

@@ -8,7 +8,8 @@ import sys
 import pytest
 from small_run import REPOSITORY
 
-from experiments import benchmark
+from experiments.benchmarks import against, populations
+from gtp_jax.errors import UserError
 
 
 def run(*arguments):
@@ -48,11 +49,11 @@ def test_cost_is_relative_to_four_members_and_growth_to_the_row_before():
         {"members": count, "update_s": each, "program_bytes": size, "peak_resident_bytes": 2 * size}
         for count, each, size in zip(counts, seconds, taken)
     ]
-    benchmark.relate(rows)
+    populations.relate(rows)
     assert [row["relative_cost"] for row in rows] == pytest.approx([2.0, 1.0, 1.1])
     assert [row["program_bytes_a_member"] for row in rows] == [None, 10, 30]
     assert [row["peak_resident_bytes_a_member"] for row in rows] == [None, 20, 60]
-    benchmark.relate(rows[:1])
+    populations.relate(rows[:1])
     assert rows[0]["relative_cost"] is None
 
 
@@ -71,3 +72,24 @@ def test_the_table_is_markdown_with_a_row_for_each(measured):
 def test_it_refuses(arguments, message):
     result = run(*arguments)
     assert result.returncode == 2 and result.stderr.count("\n") == 1 and message in result.stderr
+
+
+@pytest.mark.parametrize("system", ["diffusion_ql", "consistency_ac"])
+def test_what_ours_is_timed_against_learns(system):
+    """Rewarded are actions above 0; the data hold both modes."""
+    torch = pytest.importorskip("torch")
+    from experiments.benchmarks import reference
+
+    torch.manual_seed(0)
+    agent = getattr(reference, system)(3, 2, (64, 64))
+    sign = torch.randint(0, 2, (256, 1)) * 2.0 - 1
+    obs, action, reward = torch.zeros(256, 3), 0.5 * sign.expand(256, 2), (sign[:, 0] > 0).float()
+    losses = [agent.update(obs, action, reward, obs, torch.zeros(256)) for _ in range(300)]
+    assert sum(critic for critic, _ in losses[-10:]) < 0.2 * sum(critic for critic, _ in losses[:10])
+    assert agent.actor_ema.sample(obs).mean() > 0.2
+
+
+def test_without_pytorch_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(UserError, match="needs PyTorch: pip install"):
+        against.measure(1)
