@@ -9,7 +9,7 @@ or puzzle-4x4-play. The data come from ~/.ogbench/data (or OGBENCH_DATASET_DIR),
 with --config.dataset=/path/cube-single-play-v0.npz; of the pointmaze and play variants a stand-in is made on the spot
 with --config.dataset=generated. Rewards are -1 until success and 0 at it, as the package relabels
 them for the first of each environment's five tasks (which its `singletask` stands for). The score is the success rate.
-Not measured yet but for configs/local.py:ogbench.
+Measured are two of them only, by configs/local.py:ogbench.
 """
 
 from gtp_jax import config as gtp_config
