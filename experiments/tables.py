@@ -11,7 +11,7 @@ import json
 import pathlib
 import re
 
-from experiments.benchmarks import populations
+from experiments.benchmarks import against, populations
 from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -28,10 +28,10 @@ def _seeds(run: dict) -> str:
 def section(kind: str, paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
-    if "populations" in runs[0]:
-        (run,) = runs
-        table = populations.table(run["populations"])
-        return f"{table}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
+    for name, measured in (("populations", populations), ("against", against)):
+        if name in runs[0]:
+            (run,) = runs
+            return f"{measured.table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":
         ((members, speeds),) = ((run["members"], run["timing"]["updates_per_s"]) for run in runs)
         lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]

@@ -16,23 +16,32 @@ import numpy as np
 class Level(NamedTuple):
     """What the map phi(., t, tau) has of its own, computed once."""
 
-    c_skip: np.float32
-    c_out: np.float32
-    c_in: np.float32
+    c_skip: float
+    c_out: float
+    c_in: float
     first: np.ndarray  # (H,) the share of t and tau in the first layer
 
 
 def mish(x: np.ndarray) -> np.ndarray:
     """As `networks.mish`."""
-    e = np.exp(np.minimum(x, np.float32(20)))
-    n = e * (e + np.float32(2))
-    return x * (n / (n + np.float32(2)))
+    e = np.minimum(x, 20.0)
+    np.exp(e, out=e)
+    n = e + 2.0
+    n *= e
+    np.add(n, 2.0, out=e)
+    n /= e
+    n *= x
+    return n
 
 
 def time_embedding(t: float) -> np.ndarray:
     """As `networks.time_embedding`, of one time."""
     phase = np.log(np.float32(t) + np.float32(1e-3)) * np.float32(np.pi / 8) * np.float32(2) ** np.arange(4)
     return np.concatenate([np.sin(phase), np.cos(phase)]).astype(np.float32)
+
+
+def _clipped(x: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(x, -1.0), 1.0)
 
 
 class Policy:
@@ -58,7 +67,7 @@ class Policy:
         self._intervals = list(zip(times[:-1].tolist(), times[1:].tolist()))
         self.num_draws = len(self._intervals) if self._sampler == "renoise" else 1
         self._sigma_min, self._sigma_data = description["sigma_min"], description["sigma_data"]
-        self._layers = _layers(arrays, "actor")
+        self._layers, self._action = _layers(arrays, "actor"), arrays["actor/action"]
         self._levels = {pair: self._level(*pair) for pair in self._pairs()}
 
     def __call__(self, obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -101,32 +110,35 @@ class Policy:
         inverse_norm = (t**2 + variance) ** -0.5
         first = time_embedding(t) @ self._arrays["actor/time"] + time_embedding(tau) @ self._arrays["actor/end"]
         coefficients = variance / (shifted**2 + variance), self._sigma_data * shifted * inverse_norm, inverse_norm
-        return Level(*map(np.float32, coefficients), first)
+        return Level(*coefficients, first)
 
     def _phi(self, first: np.ndarray, x: np.ndarray, t: float, tau: float) -> np.ndarray:
         level = self._levels[t, tau]
-        hidden = first + level.first + (level.c_in * x) @ self._arrays["actor/action"]
+        hidden = (level.c_in * x) @ self._action
+        hidden += first
+        hidden += level.first
         for kernel, bias in self._layers:
-            hidden = mish(hidden) @ kernel + bias
+            hidden = mish(hidden) @ kernel
+            hidden += bias
         return level.c_skip * x + level.c_out * hidden
 
     def _sample(self, obs: np.ndarray, noise: np.ndarray) -> np.ndarray:
         first = obs @ self._arrays["actor/obs"] + self._arrays["actor/bias"]
         if self._sampler == "mean":
-            return np.clip(self._phi(first, np.zeros_like(noise[0]), 1.0, 0.0), -1, 1)
-        x = np.float32(self._intervals[0][0]) * noise[0]
+            return _clipped(self._phi(first, np.zeros_like(noise[0]), 1.0, 0.0))
+        x = self._intervals[0][0] * noise[0]
         for number, (t, tau) in enumerate(self._intervals, start=1):
             if self._sampler == "renoise":
                 x = self._phi(first, x, t, 0.0)
-                x = x + np.float32(tau) * noise[number] if tau > 0 else x
+                x = x + tau * noise[number] if tau > 0 else x
             elif self._sampler == "heun" and tau > 0:
                 slope = (x - self._phi(first, x, t, t)) / t
                 euler = x + (tau - t) * slope
                 x = x + (tau - t) / 2 * (slope + (euler - self._phi(first, euler, tau, tau)) / tau)
             else:
-                ratio = np.float32(tau / t)
+                ratio = tau / t
                 x = ratio * x + (1 - ratio) * self._phi(first, x, t, tau if self._sampler == "map" else t)
-        return np.clip(x, -1, 1)
+        return _clipped(x)
 
     # ---------------------------------------------------------------- the critic
 
