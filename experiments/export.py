@@ -38,22 +38,6 @@ TOLERANCE = 1e-5
 CALLS = 1000  # that are timed
 
 
-def choose(run: restored.Restored, number: int | None):
-    """(program, member, state) of one member; the first if all are seeds of one agent.
-
-    Raises:
-        UserError: there is no such member, or it is not clear which is meant.
-    """
-    found = [(program, i) for program in run.programs for i in range(len(program.members))]
-    agents = {(p.label, p.members[i].task, p.members[i].config) for p, i in found}
-    if number is None and len(agents) > 1:
-        raise UserError(f"the run has {len(agents)} agents; --member=N chooses, from 0 to {len(found) - 1}")
-    if (number or 0) >= len(found):
-        raise UserError(f"--member={number} must be below {len(found)}, of which there are so many")
-    program, i = found[number or 0]
-    return program, program.members[i], jax.tree.map(lambda leaf: leaf[i], run.states[program.label])
-
-
 def seconds(act: Callable[[], np.ndarray]) -> float:
     """Median time of a call, the first ones aside."""
     took = []
@@ -93,7 +77,7 @@ def main(stack: contextlib.ExitStack) -> None:
     workdir, out = (pathlib.Path(path).expanduser().absolute() for path in (WORKDIR.value, OUT.value))
     refuse_links(workdir)
     run = restored.restore(workdir, stack)
-    program, member, state = choose(run, MEMBER.value)
+    program, member, state = restored.choose(run, MEMBER.value)
     if state.failure >= 0:
         raise UserError(f"the agent of seed {member.seed} diverged; another --member may not have")
     task, num_steps = tasks.get(member.task), SAMPLING_STEPS.value

@@ -5,6 +5,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
+import jax
 import ml_collections
 import numpy as np
 
@@ -84,6 +85,22 @@ def restore(workdir: pathlib.Path, stack: contextlib.ExitStack) -> Restored:
     sources.check_records(progress, config.tasks)
     states = {label: state for label, (state, _) in saved.items()}
     return Restored(config, found, states, progress["datasets"], checkpoints.latest_step)
+
+
+def choose(run: Restored, number: int | None):
+    """(program, member, state) of one member; the first if all are seeds of one agent.
+
+    Raises:
+        UserError: there is no such member, or it is not clear which is meant.
+    """
+    found = [(program, i) for program in run.programs for i in range(len(program.members))]
+    agents = {(p.label, p.members[i].task, p.members[i].config) for p, i in found}
+    if number is None and len(agents) > 1:
+        raise UserError(f"the run has {len(agents)} agents; --member=N chooses, from 0 to {len(found) - 1}")
+    if (number or 0) >= len(found):
+        raise UserError(f"--member={number} must be below {len(found)}, of which there are so many")
+    program, i = found[number or 0]
+    return program, program.members[i], jax.tree.map(lambda leaf: leaf[i], run.states[program.label])
 
 
 def play(

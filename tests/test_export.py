@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from small_run import REPOSITORY, read
 
-from experiments import export as command
 from experiments import restored
 from gtp_jax import agent, export, numpy_policy
 from gtp_jax.errors import UserError
@@ -177,7 +176,7 @@ def chosen(num_agents, number):
     configs = [dataclasses.replace(settings("default"), eta=float(i)) for i in range(num_agents)]
     members = tuple(Member("pointmaze/umaze", seed, config) for config in configs for seed in (0, 1))
     states = {"default": {"x": np.arange(len(members))}}
-    _, member, state = command.choose(restored.Restored(None, [Program("default", members)], states, {}, 1), number)
+    _, member, state = restored.choose(restored.Restored(None, [Program("default", members)], states, {}, 1), number)
     return member.config.eta, member.seed, int(state["x"])
 
 

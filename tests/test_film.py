@@ -13,7 +13,9 @@ TASKS = [
 
 
 @pytest.mark.skipif(film.backend() is None, reason="needs OpenGL")
-@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+@pytest.mark.parametrize(
+    "task", [*TASKS[:2], *(pytest.param(t, marks=pytest.mark.slow) for t in TASKS[2:])], ids=lambda t: t.name
+)
 def test_frames_are_those_of_the_steps_asked_for(task):
     actions = np.random.default_rng(0).uniform(-1, 1, (8, task.widths[1]))
     (start, middle, end), _ = film.render(task, 3, actions, [0, 4, 8], film.backend())

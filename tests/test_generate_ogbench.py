@@ -19,6 +19,9 @@ MAZE, CUBE, PUZZLE = (
 )
 
 
+ARMS = [pytest.param(task, marks=pytest.mark.slow) for task in (CUBE, PUZZLE)]  # whose simulator is slow
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("OGBENCH_DATASET_DIR", str(tmp_path / "ogbench"))
@@ -30,7 +33,7 @@ def short(monkeypatch):
     monkeypatch.setattr(generate_ogbench, "EPISODE_LENGTH", 60)
 
 
-@pytest.fixture(scope="module", params=[MAZE, CUBE, PUZZLE], ids=lambda task: task.name)
+@pytest.fixture(scope="module", params=[MAZE, *ARMS], ids=lambda task: task.name)
 def played(request):
     """A task and its first episode, 180 steps of it."""
     with pytest.MonkeyPatch.context() as patch, contextlib.closing(generate_ogbench.Player(request.param, 0)) as player:
@@ -83,7 +86,7 @@ def test_recorded_actions_of_a_point_lead_from_state_to_state(short):
             np.testing.assert_allclose(next_obs, columns["observations"][row + 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("task", [MAZE, CUBE], ids=lambda task: task.name)
+@pytest.mark.parametrize("task", [MAZE, ARMS[0]], ids=lambda task: task.name)
 def test_an_episode_depends_neither_on_those_before_nor_on_numpys_generator(task, short):
     with contextlib.closing(generate_ogbench.Player(task, seed=5)) as player:
         left = player(1)

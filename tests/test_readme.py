@@ -22,6 +22,7 @@ def test_the_python_program_runs_as_printed():
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_an_exported_policy_acts_by_the_programs_as_printed(finished, succeed, tmp_path):
     succeed("export", f"--workdir={finished}", f"--out={tmp_path / 'policy'}")
     given = "import numpy as np; observations = np.zeros((3, 4), np.float32); observation = observations[0]\n"
