@@ -7,8 +7,8 @@ antmaze-medium-navigate, antmaze-large-navigate, antmaze-giant-navigate, humanoi
 humanoidmaze-large-navigate, antsoccer-arena-navigate, cube-single-play, cube-double-play, scene-play, puzzle-3x3-play
 or puzzle-4x4-play. The data come from ~/.ogbench/data (or OGBENCH_DATASET_DIR), from OGBench's server, or from anywhere
 with --config.dataset=/path/cube-single-play-v0.npz; of the pointmaze and play variants a stand-in is made on the spot
-with --config.dataset=generated. Rewards are -1 until success and 0 at it, as the package relabels
-them for the first of each environment's five tasks (which its `singletask` stands for). The score is the success rate.
+with --config.dataset=generated. Rewards are -1 until success and 0 at it, as the package relabels them for the first of
+each environment's five tasks (which its `singletask` stands for). The score is the success rate.
 Measured are two of them only, by configs/local.py:ogbench.
 """
 

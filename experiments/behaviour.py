@@ -28,7 +28,7 @@ class Episode(NamedTuple):
     """What one episode of T steps came to."""
 
     seed: int  # of the environment's reset
-    observations: np.ndarray  # (T, O), all but the last
+    observations: np.ndarray  # (T + 1, O), without the last where no other episode was still going on
     actions: np.ndarray  # (T, D)
     total: float  # of its rewards
     success: bool
@@ -40,7 +40,7 @@ def episodes(
     """Those of all members of a task, from the observations (M, E, O) and actions (M, E, D) of every step."""
     observations, actions = (np.stack(column)[..., :n] for column, n in zip(zip(*log), task.widths))
     return [
-        Episode(evaluator.seed + e, observations[:n, i, e], actions[:n, i, e], float(total), bool(success))
+        Episode(evaluator.seed + e, observations[: n + 1, i, e], actions[:n, i, e], float(total), bool(success))
         for i, each in enumerate(played)
         if evaluator.tasks[i] is task
         for e, (n, total, success) in enumerate(zip(each.lengths, each.returns, each.successes))

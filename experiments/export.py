@@ -106,9 +106,10 @@ def main(stack: contextlib.ExitStack) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         refuse_links(out)
+        (out / "policy.json").unlink(missing_ok=True)  # of an older one: it is there only where all is
         (out / "policy.stablehlo").write_bytes(exported)
         np.savez(out / "policy.npz", **weights)
-        results.write_json(out / "policy.json", description)  # last, so that with it all is there
+        results.write_json(out / "policy.json", description)
     except OSError as error:
         raise UserError(f"the policy cannot be written to {out}: {error}; use another --out") from error
     print(json.dumps({name: description[name] for name in ("agent", "task", "seed", "updates", "sampling_steps")}))

@@ -8,7 +8,6 @@ import numpy as np
 from gtp_jax import agent, schedules
 from gtp_jax.agent import AgentState
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.objectives import OBJECTIVES
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -39,13 +38,12 @@ def program(state: AgentState, *, config: AgentConfig, widths: tuple[int, int], 
 
 def describe(state: AgentState, *, config: AgentConfig, widths: tuple[int, int], num_steps: int) -> dict:
     """What `numpy_policy.Policy` has to know of a policy besides its weights, as JSON can hold it."""
-    sampler = OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler
     schedule = agent.schedule_of(config)
     return {
         "obs_dim": widths[0],
         "action_dim": widths[1],
         "sampling_steps": num_steps,
-        "sampler": sampler,
+        "sampler": agent.sampler_of(config),
         "num_candidates": config.num_candidates,
         "candidate_temperature": config.candidate_temperature,
         "sigma_min": schedule.sigma_min,

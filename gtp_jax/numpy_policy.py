@@ -68,6 +68,7 @@ class Policy:
         self.num_draws = len(self._intervals) if self._sampler == "renoise" else 1
         self._sigma_min, self._sigma_data = description["sigma_min"], description["sigma_data"]
         self._layers, self._action = _layers(arrays, "actor"), arrays["actor/action"]
+        self._critics = {name: _layers(arrays, name) for name in ("q0", "q1")}
         self._levels = {pair: self._level(*pair) for pair in self._pairs()}
 
     def __call__(self, obs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -144,9 +145,8 @@ class Policy:
 
     def _values(self, obs: np.ndarray, action: np.ndarray) -> np.ndarray:
         """The lesser of both Q: (N, ...) at normalised observations (..., O) and actions (N, ..., D)."""
-        values = []
-        for name in ("q0", "q1"):
-            arrays, layers = self._arrays, _layers(self._arrays, name)
+        arrays, values = self._arrays, []
+        for name, layers in self._critics.items():
             hidden = obs @ arrays[f"{name}/obs"] + action @ arrays[f"{name}/action"] + arrays[f"{name}/bias"]
             for number, (kernel, bias) in enumerate(layers):
                 centred = hidden - hidden.mean(-1, keepdims=True)

@@ -31,7 +31,7 @@ CONFIGS = {
     "diffusion_ql": dataclasses.replace(PRESETS["diffusion_ql"], num_candidates=1, sigma_max=3.0, **SMALL),
     "td3_bc": dataclasses.replace(PRESETS["td3_bc"], **SMALL),
 }
-GUIDED = ["expectile", "paper", "diffusion_ql", pytest.param("td3_bc", marks=pytest.mark.slow)]
+GUIDED = ["expectile", "paper", "diffusion_ql", "td3_bc"]
 MODES = jnp.array([[-0.6], [0.6]])
 
 
@@ -215,7 +215,6 @@ def test_guidance_by_q_weighs_no_example():
     assert not [name for name in metrics_of_guided_update(guidance="q") if name.startswith("weight")]
 
 
-@pytest.mark.slow
 def test_the_max_q_backup_takes_the_best_of_its_samples():
     """Of samples in both modes of the bandit, where one is worth 1 and the other 0, many are worth about twice one."""
     run = bandit("paper")
@@ -399,9 +398,7 @@ GENERATIVE = ["default_bc", "gtp_bc", "ctm_bc", "consistency_bc", "shortcut_bc",
 GENERATIVE += ["diffusion_bc"]
 
 
-@pytest.mark.parametrize(
-    "preset", [*GENERATIVE[:2], *(pytest.param(p, marks=pytest.mark.slow) for p in GENERATIVE[2:])]
-)
+@pytest.mark.parametrize("preset", GENERATIVE)
 def test_every_generative_preset_learns_both_modes_under_vmap_and_scan(preset):
     shares = np.mean(cloned_pair(preset) > 0, axis=1)
     assert np.all((shares > 0.2) & (shares < 0.8))

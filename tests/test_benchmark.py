@@ -80,6 +80,7 @@ def test_what_ours_is_timed_against_learns(system):
     torch = pytest.importorskip("torch")
     from experiments.benchmarks import reference
 
+    torch.set_num_threads(1)  # other tests have the other cores
     torch.manual_seed(0)
     agent = getattr(reference, system)(3, 2, (64, 64))
     sign = torch.randint(0, 2, (256, 1)) * 2.0 - 1

@@ -184,7 +184,6 @@ def test_a_run_of_another_version_is_refused(mixed, refusal, tmp_path):
         assert "holds a run of another version" in refusal(program, *arguments, f"--workdir={copy}")
 
 
-@pytest.mark.slow
 def test_multigoal_is_trained_evaluated_and_drawn(succeed, tmp_path):
     small = ("num_steps=20", "eval.interval=20", "checkpoint.interval=20", "num_seeds=1", "eval.episodes=20")
     flags = [f"--config.{flag}" for flag in (*small, "preset=default_bc,bc", "eval.sampling_steps=(1,)")]

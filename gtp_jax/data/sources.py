@@ -89,8 +89,9 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     if dataset == "auto" and task.minari_id is None:
         return _fetched(task, f"{d4rl_source.URL}/{task.d4rl_file}", d4rl_source.folder())
     if isinstance(task, MazeTask | OGBenchTask):
+        choices = "auto, generated" if isinstance(task, OGBenchTask) else "auto"
         raise UserError(
-            f"dataset = {dataset!r} must be auto or the path of a file for {task.name}; no other data fit it"
+            f"dataset = {dataset!r} must be {choices} or the path of a file for {task.name}; no other data fit it"
         )
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
 
