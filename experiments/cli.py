@@ -4,19 +4,23 @@ import ast
 import contextlib
 import functools
 import os
+import pathlib
 import resource
 import signal
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
 
 from gtp_jax import config as gtp_config
-from gtp_jax.cores import available_cores
+from gtp_jax.cores import available_cores, cpu_info
 from gtp_jax.errors import UserError
+
+MAX_CACHE = 2**30  # bytes of compiled programs; those that were not used for longest go
 
 
 def fail(message: object) -> None:
@@ -95,13 +99,25 @@ def note_signals() -> Callable[[], int | None]:
     return lambda: noted[0][0] if noted else None
 
 
-def use_all_cores() -> None:
-    """One CPU device per core, unless XLA_FLAGS says how many; before JAX has been used for anything.
+def configure_jax() -> None:
+    """Before JAX has been used for anything: a CPU device a core, and programs are compiled once for all starts.
 
-    Members on different devices train side by side, which threads within one do not match.
+    XLA_FLAGS may say how many devices: members on different ones train side by side, which threads within one do not
+    match. JAX_COMPILATION_CACHE_DIR may say where programs are kept, which are machine code: processors that share a
+    home but not their instructions have folders of their own.
     """
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", available_cores())
+    if jax.config.jax_compilation_cache_dir is None:
+        caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        folder = caches / "gtp_jax" / f"{zlib.crc32(cpu_info('flags').encode()):08x}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:  # a home that cannot be written to: every start compiles
+            return
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_max_size", MAX_CACHE)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def _show_if_of_main_thread(error) -> None:

@@ -228,5 +228,5 @@ def main(stack: contextlib.ExitStack, *folders: str) -> None:
 
 
 if __name__ == "__main__":
-    cli.use_all_cores()
+    cli.configure_jax()
     cli.run(main, argument="one or more working directories", most=sys.maxsize)

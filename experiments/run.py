@@ -212,7 +212,8 @@ class Run:
         timed = self.timing["updates_per_s"]
         for label, train in self._trainers.items():  # all begin before the first is waited for
             clock, (data, _) = time.perf_counter(), fed[label]
-            state, sums = train(self._states[label], self._sums[label], data, np.int32(num_updates))
+            with jax.transfer_guard_device_to_host("disallow"):
+                state, sums = train(self._states[label], self._sums[label], data, np.int32(num_updates))
             self._states[label], self._sums[label] = state, sums
             if label not in timed:  # alone, for its first updates
                 jax.block_until_ready(sums)
@@ -260,7 +261,8 @@ class Run:
         scores = {k: self.evaluate(k) for k in config.eval.sampling_steps}
         timing["action_ms"] = {
             p.label: {
-                str(k): 1e3 * population.action_seconds(self._states[p.label], structure=p.structure, num_steps=k)
+                str(k): 1e3
+                * float(np.median(population.action_seconds(self._states[p.label], structure=p.structure, num_steps=k)))
                 for k in config.eval.sampling_steps
             }
             for p in self._programs

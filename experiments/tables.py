@@ -4,18 +4,19 @@
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
 with the table, command, date and hardware of those files, which `experiments.train` or `experiments.benchmark` wrote;
-and `<!-- comparison: docs/results/NAME.json -->` with the success rates of one run, agents by tasks, a table each K.
+`<!-- comparison: docs/results/NAME.json -->` with the success rates of one run, agents by tasks, a table each K; and
+`parts` or `acting` in the place of `table` with that part of a benchmark.
 """
 
 import json
 import pathlib
 import re
 
-from experiments.benchmarks import against, populations
+from experiments.benchmarks import acting, against, parts, populations
 from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
-_PLACE = re.compile(r"(<!-- (table|comparison): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (table|comparison|parts|acting): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _seeds(run: dict) -> str:
@@ -28,8 +29,9 @@ def _seeds(run: dict) -> str:
 def section(kind: str, paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
-    for name, measured in (("populations", populations), ("against", against)):
-        if name in runs[0]:
+    benchmarks = {"populations": populations, "against": against, "parts": parts, "acting": acting}
+    for name, measured in benchmarks.items():
+        if name in (runs[0] if kind == "table" else [kind]):
             (run,) = runs
             return f"{measured.table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":

@@ -52,5 +52,5 @@ def main(stack: contextlib.ExitStack) -> None:
 
 
 if __name__ == "__main__":
-    cli.use_all_cores()
+    cli.configure_jax()
     cli.run(main)

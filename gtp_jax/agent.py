@@ -145,7 +145,13 @@ def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.A
     name = sampler_of(config)
     num_steps = 1 if name == "mean" else num_steps  # all are the same
     phi, shape, schedule = phi_of(config, actor, obs, mask), (obs.shape[0], len(mask)), schedule_of(config)
-    return sampling.trajectory(phi, key, shape, schedule=schedule, num_steps=num_steps, step=sampling.STEPS[name])
+
+    def phi_at_one_level(x, t, tau):  # all examples share t and tau, so one embedding of each is enough
+        return phi(x, t[:1], tau[:1])
+
+    return sampling.trajectory(
+        phi_at_one_level, key, shape, schedule=schedule, num_steps=num_steps, step=sampling.STEPS[name]
+    )
 
 
 def _sample(*args) -> jax.Array:
@@ -162,11 +168,11 @@ def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex
     size, samples = len(batch.reward), config.backup_samples
     obs = jnp.concatenate([jnp.tile(batch.next_obs, (samples, 1)), batch.obs])
     sampled = _sample(config, state.actor_ema, key, obs, state.action_mask, config.target_sampling_steps)
-    values = q_values(config, state.critic_target, obs, sampled).reshape(-1, samples + 1, size)
-    next_values, values = jnp.max(values[:, :samples], axis=1), values[:, samples]
+    obs, actions = jnp.concatenate([obs, batch.obs]), jnp.concatenate([sampled, batch.action])
+    values = q_values(config, state.critic_target, obs, actions).reshape(-1, samples + 2, size)
+    next_values, values, q_target = jnp.max(values[:, :samples], axis=1), values[:, samples], values[:, samples + 1]
     target = losses.td_target(batch.reward, batch.discount, next_values)
     q = q_values(config, critic, batch.obs, batch.action)
-    q_target = q_values(config, state.critic_target, batch.obs, batch.action)
     return jnp.mean(losses.td_critic_loss(q, target)), (jnp.min(q_target, axis=0) - jnp.min(values, axis=0), q)
 
 

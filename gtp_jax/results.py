@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from gtp_jax.agent import WATCHED, AgentState
-from gtp_jax.cores import available_cores
+from gtp_jax.cores import available_cores, cpu_info
 from gtp_jax.placement import Placement
 from gtp_jax.population import Program
 
@@ -77,15 +77,6 @@ def member_entries(
     return entries
 
 
-def _processor() -> str:
-    """Whose cores, where Linux says so."""
-    try:
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return ""
-    return next((f" of {line.partition(':')[2].strip()}" for line in lines if line.startswith("model name")), "")
-
-
 def provenance(num_devices: int) -> dict:
     """What a reader needs to repeat a result: command, date, hardware (devices in use), versions."""
     names = [
@@ -104,10 +95,12 @@ def provenance(num_devices: int) -> dict:
     program = f"-m {module.name}" if module else sys.argv[0]
     device = jax.devices()[0]
     on_cpu = device.platform == "cpu"
+    model = cpu_info("model name")
+    cores = f"{available_cores()} cores{f' of {model}' if model else ''}"
     return {
         "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
         "date": f"{datetime.date.today()}",
         "device": device.platform,
-        "hardware": f"{available_cores()} cores{_processor()}" if on_cpu else f"{num_devices} x {device.device_kind}",
+        "hardware": cores if on_cpu else f"{num_devices} x {device.device_kind}",
         "versions": {name: importlib.metadata.version(name) for name in names},
     }

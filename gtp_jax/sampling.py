@@ -17,6 +17,8 @@ from gtp_jax.solution_map import (
     solution_map,
 )
 
+UNROLLED = 10  # steps a loop's body: what they share, as the observations' part of a first layer, is computed once
+
 Step = Callable[[SurrogateMap, chex.PRNGKey, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
@@ -78,7 +80,8 @@ def trajectory(
         x = step(phi, key, x, *(jnp.broadcast_to(level, shape[:1]) for level in (t, tau)))
         return x, x
 
-    _, path = jax.lax.scan(advance, start, (jax.random.split(key_steps, num_steps), times[:-1], times[1:]))
+    intervals = jax.random.split(key_steps, num_steps), times[:-1], times[1:]
+    _, path = jax.lax.scan(advance, start, intervals, unroll=min(num_steps, UNROLLED))
     return jnp.concatenate([start[None], path])
 
 

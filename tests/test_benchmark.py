@@ -1,5 +1,6 @@
 """The benchmark measures what it says; how long things take is not tested."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -8,8 +9,13 @@ import sys
 import pytest
 from small_run import REPOSITORY
 
-from experiments.benchmarks import against, populations
+from experiments.benchmarks import acting, against, flops, parts, populations
 from gtp_jax.errors import UserError
+from gtp_jax.presets import PRESETS
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+TINY = {"hidden_dims": (8,), "critic_hidden_dims": (8,)}
 
 
 def run(*arguments):
@@ -26,7 +32,7 @@ def run(*arguments):
 def measured(tmp_path_factory):
     """What is printed and what is written."""
     file = tmp_path_factory.mktemp("benchmark") / "benchmark.json"
-    result = run("--members=4", "--updates=1", "--preset=bc", f"--output={file}")
+    result = run("--only=populations", "--members=4", "--updates=1", "--preset=bc", f"--output={file}")
     assert result.returncode == 0, result.stderr
     return result.stdout, json.loads(file.read_text())
 
@@ -41,6 +47,51 @@ def test_a_population_is_timed_and_weighed(measured):
 def test_a_second_population_compiles_nothing_new(measured):
     assert [row["compiled_anew"] for row in measured[1]["populations"]] == [[]]
     assert "of other seeds and numbers, compiled nothing anew" in measured[0]
+
+
+def test_a_policy_that_draws_one_action_spends_no_time_on_sampling():
+    seconds = parts.measure(dataclasses.replace(PRESETS["bc"], **TINY), num_updates=1)
+    assert set(seconds) == {"sampling", "critic", "actor", "data"} and seconds["data"] > 0
+    assert seconds["sampling"] == 0
+    assert parts.table(seconds).count("|") == 4 * 6
+
+
+def test_share_of_the_peak_is_what_the_updates_do_a_second_over_it(measured):
+    (row,) = measured[1]["populations"]
+    assert row["share_of_peak"] == pytest.approx(
+        row["member_updates_per_s"] * row["flops_a_member"] / row["peak_flops"], rel=0.5
+    )
+
+
+def test_flops_of_an_update_are_those_of_its_matrix_products():
+    config = dataclasses.replace(PRESETS["default_bc"], hidden_dims=(512, 512))
+    first, hidden, last = (29 + 8 + 8 + 8) * 512, 512 * 512, 512 * 8
+    forward = 2 * 256 * (first + hidden + last)
+    backward = 2 * forward - 2 * 256 * first  # the inputs have no gradient
+    expected = 3 * forward + 2 * backward  # of the target only the value
+    assert flops.update(config, (29, 8), 256) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def played():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acting, "EPISODES", 1)
+        return acting.measure(dataclasses.replace(PRESETS["bc"], **TINY))
+
+
+def test_the_99th_percentile_is_above_the_median(played):
+    assert len(played["latencies"]) == 12 and all(0 < row["p50_s"] <= row["p99_s"] for row in played["latencies"])
+
+
+def test_environments_are_played_with_a_policy_and_without(played):
+    without, with_policy = played["rollouts"]
+    assert without["sampling_steps"] is None and with_policy["sampling_steps"] == 5
+    assert without["steps_per_s"] > 0 and with_policy["steps_per_s"] > 0
+
+
+def test_times_of_acting_are_two_tables_of_markdown(played):
+    lines = acting.table(played).splitlines()
+    assert [line.count("|") for line in lines if line] == 5 * [6] + 4 * [3]
 
 
 def test_cost_is_relative_to_four_members_and_growth_to_the_row_before():
@@ -59,7 +110,7 @@ def test_cost_is_relative_to_four_members_and_growth_to_the_row_before():
 
 def test_the_table_is_markdown_with_a_row_for_each(measured):
     lines = [line for line in measured[0].splitlines() if line.startswith("|")]
-    assert len(lines) == 3 and {line.count("|") for line in lines} == {12}
+    assert len(lines) == 3 and {line.count("|") for line in lines} == {13}
 
 
 @pytest.mark.parametrize(

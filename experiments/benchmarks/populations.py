@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
+from experiments.benchmarks import flops
 from gtp_jax import placement as placing
 from gtp_jax import population, sizing, tables
 from gtp_jax.agent_config import NUMBERS, AgentConfig
@@ -131,8 +132,11 @@ def measure(counts: list[int], config: AgentConfig, num_updates: int, cache: str
             each.train(num_updates)
     assert names, "JAX tells of no compilation"  # else, that it tells of none below would mean nothing
     anew = [compiled_anew(each, config) for each in everyone]
-    turns = [[each.train(num_updates) for each in everyone] for _ in tqdm(range(REPETITIONS), desc="timing")]
-    seconds = np.array(turns) / num_updates  # (repetitions, counts)
+    turns = [
+        [flops.peak(), *(each.train(num_updates) for each in everyone)] for _ in tqdm(range(REPETITIONS), desc="timing")
+    ]
+    peak, seconds = np.array(turns)[:, 0], np.array(turns)[:, 1:] / num_updates  # (repetitions,), (repetitions, counts)
+    update_flops = flops.update(config, WIDTHS, SETTINGS["batch_size"])
     rows = []
     for i, each in enumerate(everyone):
         memory = each.compiled.memory_analysis()
@@ -144,6 +148,9 @@ def measure(counts: list[int], config: AgentConfig, num_updates: int, cache: str
                 "update_s": update_s,
                 "update_s_all": seconds[:, i].tolist(),
                 "member_updates_per_s": counts[i] / update_s,
+                "flops_a_member": update_flops,
+                "peak_flops": float(np.median(peak)),
+                "share_of_peak": float(np.median(counts[i] * update_flops / seconds[:, i] / peak)),
                 "compiled_anew": anew[i],
                 "state_bytes_a_member": sizing.num_bytes((each.states, each.sums)) // len(each.placement.slots),
                 "data_bytes_a_device": sizing.num_bytes(each.data) // devices,
@@ -175,6 +182,7 @@ def table(rows: list[dict]) -> str:
         ("devices", "devices", "{}", 1),
         ("ms an update", "update_s", "{:.2f}", 1e3),
         ("member-updates/s", "member_updates_per_s", "{:.1f}", 1),
+        ("share of peak", "share_of_peak", "{:.0%}", 1),
         (f"cost relative to {BASE}", "relative_cost", "{:.2f}", 1),
         ("s to compile", "compile_s", "{:.1f}", 1),
         ("state of a member, MiB", "state_bytes_a_member", "{:.1f}", 1 / MIB),
@@ -183,7 +191,7 @@ def table(rows: list[dict]) -> str:
         ("process, MiB", "peak_resident_bytes", "{:.0f}", 1 / MIB),
         ("growth a member", "peak_resident_bytes_a_member", "{:.1f}", 1 / MIB),
     ]
-    heads, *rest = zip(*columns)
+    heads, *rest = zip(*(column for column in columns if column[1] in rows[0]))  # older files lack some
     cells = [
         ["" if row[name] is None else form.format(row[name] * factor) for name, form, factor in zip(*rest)]
         for row in rows
@@ -196,6 +204,8 @@ def remarks(rows: list[dict]) -> list[str]:
     anew = [name for row in rows for name in row["compiled_anew"]]
     data = rows[0]["data_bytes_a_device"] / MIB
     return [
+        f"An update of one member has {rows[0]['flops_a_member'] / 1e9:.2f} GFLOP; the peak of large matrix products on"
+        f" all devices, taking turns with the updates, is {rows[0]['peak_flops'] / 1e9:.0f} GFLOP/s.",
         f"Growth is from one row to the next. Program and process hold the data too, {data:.0f} MiB on each device.",
         f"Second populations, of other seeds and numbers, compiled {', '.join(anew) or 'nothing'} anew.",
     ]
