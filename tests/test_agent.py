@@ -46,11 +46,11 @@ class Bandit(NamedTuple):
 
 
 def bandit_data() -> Batch:
-    better = np.arange(256) % 2
-    noise = 0.05 * np.random.default_rng(0).normal(size=256)
+    better = np.arange(128) % 2
+    noise = 0.05 * np.random.default_rng(0).normal(size=128)
     action = (0.6 * (2 * better - 1) + noise).astype(np.float32)[:, None]
     return Batch(
-        np.zeros((256, 1), np.float32), action, np.float32(better), np.ones((256, 1), np.float32), np.zeros(256)
+        np.zeros((128, 1), np.float32), action, np.float32(better), np.ones((128, 1), np.float32), np.zeros(128)
     )
 
 
@@ -219,7 +219,7 @@ def test_the_max_q_backup_takes_the_best_of_its_samples():
     """Of samples in both modes of the bandit, where one is worth 1 and the other 0, many are worth about twice one."""
     run = bandit("paper")
     state = run.trained._replace(actor_ema=bandit("cloning").trained.actor_ema)
-    batch = jax.tree.map(jnp.float32, bandit_data())._replace(next_obs=jnp.zeros((256, 1)), discount=jnp.ones(256))
+    batch = jax.tree.map(jnp.float32, bandit_data())._replace(next_obs=jnp.zeros((128, 1)), discount=jnp.ones(128))
     # As rewards are learned already, the loss is that of the target's bootstrap value alone.
     loss = {}
     for samples in (1, 32):
@@ -266,7 +266,7 @@ def test_a_batch_is_judged_as_an_update_judges_it():
     _, metrics = jax.jit(functools.partial(agent.update, config=config, num_steps=NUM_STEPS))(state, key, data)
     key_critic = jax.random.split(key, 3)[0]
     advantages, weights = jax.jit(functools.partial(agent.judge, config=config))(state, key_critic, data)
-    assert advantages.shape == weights.shape == (256,)
+    assert advantages.shape == weights.shape == (128,)
     assert np.std(advantages) == pytest.approx(float(metrics["advantage_std"]), rel=1e-4)
     assert np.mean(weights) == pytest.approx(float(metrics["weight_mean"]), rel=1e-4)
 
