@@ -1,4 +1,4 @@
-"""Measures what training costs, on random data of AntMaze's widths; all of it in one run on one machine.
+"""Measures what training and acting cost, on random data of AntMaze's widths; all of it in one run on one machine.
 
     python -m experiments.benchmark [--members=1,2,4,8,16,32] [--updates=20] [--preset=default] [--output=FILE.json]
     python -m experiments.benchmark --only=populations|parts|acting
@@ -23,7 +23,7 @@ from absl import flags
 
 from experiments import cli
 from experiments.benchmarks import acting, against, parts, populations
-from gtp_jax import results
+from gtp_jax import placement, results
 from gtp_jax.cores import available_cores
 from gtp_jax.errors import UserError
 from gtp_jax.presets import PRESETS
@@ -51,6 +51,8 @@ def sizes() -> list[int]:
 def main(stack: contextlib.ExitStack) -> None:
     counts, config = sizes(), PRESETS[PRESET.value]
     output = OUTPUT.value and pathlib.Path(OUTPUT.value).expanduser()
+    if AGAINST.value and ONLY.value:
+        raise UserError(f"--against measures something else than --only={ONLY.value}; give one of them")
     if output and not output.parent.is_dir():  # noticed before the work
         raise UserError(f"--output={output} lies in no folder; make {output.parent} first")
     cache = stack.enter_context(tempfile.TemporaryDirectory())
@@ -63,8 +65,9 @@ def main(stack: contextlib.ExitStack) -> None:
     }
     chosen = ["against"] if AGAINST.value else [ONLY.value] if ONLY.value else ["populations", "parts", "acting"]
     measured = {name: measures[name]() for name in chosen}
+    most = max(counts) if "populations" in measured else populations.BASE
     content = {
-        **results.provenance(jax.device_count()),
+        **results.provenance(len(placement.spread(most).devices)),
         "preset": "gtp" if AGAINST.value else PRESET.value,
         "widths": populations.WIDTHS,
         **populations.SETTINGS,

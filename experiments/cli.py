@@ -109,11 +109,11 @@ def configure_jax() -> None:
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", available_cores())
     if jax.config.jax_compilation_cache_dir is None:
-        caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-        folder = caches / "gtp_jax" / f"{zlib.crc32(cpu_info('flags').encode()):08x}"
+        instructions = f"{zlib.crc32(cpu_info('flags').encode()):08x}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:  # a home that cannot be written to: every start compiles
+            caches = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+            (folder := caches / "gtp_jax" / instructions).mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):  # no home, or one that cannot be written to: every start compiles
             return
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_compilation_cache_max_size", MAX_CACHE)

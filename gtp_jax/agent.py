@@ -168,11 +168,11 @@ def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex
     size, samples = len(batch.reward), config.backup_samples
     obs = jnp.concatenate([jnp.tile(batch.next_obs, (samples, 1)), batch.obs])
     sampled = _sample(config, state.actor_ema, key, obs, state.action_mask, config.target_sampling_steps)
-    obs, actions = jnp.concatenate([obs, batch.obs]), jnp.concatenate([sampled, batch.action])
-    values = q_values(config, state.critic_target, obs, actions).reshape(-1, samples + 2, size)
-    next_values, values, q_target = jnp.max(values[:, :samples], axis=1), values[:, samples], values[:, samples + 1]
+    values = q_values(config, state.critic_target, obs, sampled).reshape(-1, samples + 1, size)
+    next_values, values = jnp.max(values[:, :samples], axis=1), values[:, samples]
     target = losses.td_target(batch.reward, batch.discount, next_values)
     q = q_values(config, critic, batch.obs, batch.action)
+    q_target = q_values(config, state.critic_target, batch.obs, batch.action)
     return jnp.mean(losses.td_critic_loss(q, target)), (jnp.min(q_target, axis=0) - jnp.min(values, axis=0), q)
 
 

@@ -11,8 +11,14 @@ PROGRAM = """
 import jax
 from experiments import cli
 cli.configure_jax()
-print(jax.config.jax_compilation_cache_dir)
 """
+
+
+def printed(program, **settings):
+    """By a process that JAX_COMPILATION_CACHE_DIR says nothing to, unless the settings do."""
+    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+    command = [sys.executable, "-c", PROGRAM + program]
+    return subprocess.check_output(command, cwd=REPOSITORY, env=environment | settings, text=True)
 
 
 @pytest.mark.parametrize(
@@ -26,21 +32,16 @@ print(jax.config.jax_compilation_cache_dir)
     ids=["XDG_CACHE_HOME", "home", "JAX_COMPILATION_CACHE_DIR", "nowhere"],
 )
 def test_programs_are_kept_in(settings, expected, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
-    environment |= {name: value.format(home=tmp_path) for name, value in settings.items()}
-    printed = subprocess.check_output([sys.executable, "-c", PROGRAM], cwd=REPOSITORY, env=environment, text=True)
-    assert printed.startswith(expected.format(home=tmp_path))
+    settings = {name: value.format(home=tmp_path) for name, value in settings.items()}
+    assert printed("print(jax.config.jax_compilation_cache_dir)", **settings).startswith(expected.format(home=tmp_path))
 
 
 def test_a_second_start_compiles_nothing(tmp_path):
-    program = PROGRAM + "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
-    program += "jax.monitoring.register_event_listener(lambda event, **_: print(event))\n"
-    program += "jax.jit(lambda x: x + 1)(1.0)"
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
-    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    first, second = (
-        subprocess.check_output([sys.executable, "-c", program], cwd=REPOSITORY, env=environment, text=True)
-        for _ in range(2)
-    )
+    program = """
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.monitoring.register_event_listener(lambda event, **_: print(event))
+jax.jit(lambda x: x + 1)(1.0)
+"""
+    first, second = (printed(program, XDG_CACHE_HOME=str(tmp_path)) for _ in range(2))
     assert first.count("cache_misses") > 0 and first.count("cache_hits") == 0
     assert second.count("cache_misses") == 0 and second.count("cache_hits") > 0

@@ -71,6 +71,8 @@ def measure(num_updates: int) -> list[dict]:
         rows.append(
             {
                 "system": system,
+                "members": NUM_MEMBERS,
+                "hidden_dims": HIDDEN_DIMS,
                 "sampling_steps": num_steps,
                 "ours_s": float(np.median(ours_s)),
                 "theirs_s": float(np.median(theirs_s)),

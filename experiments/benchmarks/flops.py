@@ -37,7 +37,10 @@ def peak() -> float:
 
 
 def update(config: AgentConfig, widths: tuple[int, int], batch_size: int) -> float:
-    """FLOPs of one update of one member, by XLA's analysis of its compiled program."""
+    """FLOPs of one update of one member, by XLA's analysis of its compiled program.
+
+    It counts the body of a loop once, so of sampling in more than `sampling.UNROLLED` steps not all.
+    """
     obs, action, scalar = (
         jax.ShapeDtypeStruct((batch_size, *shape), jnp.float32) for shape in (widths[:1], widths[1:], ())
     )
