@@ -55,7 +55,7 @@ class AgentState(NamedTuple):
 
 def schedule_of(config: AgentConfig) -> schedules.Schedule:
     rho = None if config.spacing == "linear" else config.rho
-    return schedules.Schedule(config.sigma_min, config.sigma_max, rho)
+    return schedules.Schedule(config.sigma_min, config.sigma_max, rho, sigma_last=config.sigma_last)
 
 
 def phi_of(config: AgentConfig, params: Params, obs: jax.Array, mask: jax.Array) -> solution_map.SurrogateMap:

@@ -25,11 +25,13 @@ class AgentConfig:
     objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
     sampler: str = "auto"  # how it is sampled: auto, as suits the objective | map | euler | heun | renoise | mean
     sigma_min: float = 0.002  # least noise level
-    sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
+    sigma_max: float = 2.0  # greatest; actions live in [-1, 1], so 2 nearly hides them
+    sigma_last: float = 0.2  # least at which a sampler stops before 0; 0: of the grid, the finer the more steps
     spacing: str = "karras"  # of the grid of noise levels: karras | linear, uniform in t/(1 + t)
     rho: float = 7.0  # Karras exponent of the grid
     min_intervals: int = 10  # grid resolution at the start of training ...
-    max_intervals: int = 1280  # ... and at its end, doubling in between
+    max_intervals: int = 10240  # ... and at its end, doubling in between
+    zero_share: float = 0.5  # of the examples whose tau is 0, before others draw it from the grid
     distance: str = "pseudo_huber"  # of the consistency term: pseudo_huber | squared
     time_weight: str = "inverse_gap"  # of the consistency term: inverse_gap, 1/(t-u) | uniform
     target: str = "online"  # network behind the consistency target and ctm's solver: online (stop-gradient) | ema
@@ -107,7 +109,7 @@ class AgentConfig:
         counts += ["backup_samples", "solver_steps"]
         not_negative = ("eta", "consistency_coef", "flow_coef", "candidate_temperature")
         at_least = {"max_weight": 1, **dict.fromkeys(not_negative, 0), **dict.fromkeys(counts, 1)}
-        at_most_1 = ("ema_decay", "discount", "expectile", "target_rate")
+        at_most_1 = ("zero_share", "ema_decay", "discount", "expectile", "target_rate")
         for name in positive:
             if getattr(self, name) <= 0:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must be positive")
@@ -121,6 +123,8 @@ class AgentConfig:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")
         if self.sigma_max <= self.sigma_min:
             raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
+        if not 0 <= self.sigma_last < self.sigma_max:
+            raise ValueError(f"agent.sigma_last = {self.sigma_last} must lie between 0 and sigma_max = {self.sigma_max}")
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
         for name in ("hidden_dims", "critic_hidden_dims"):

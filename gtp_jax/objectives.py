@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gtp_jax import losses
 
 # Fields of the agent's settings that are the business of one objective or another.
-SETTINGS = ("consistency_coef", "flow_coef", "distance", "time_weight", "solver", "solver_steps")
+SETTINGS = ("consistency_coef", "flow_coef", "distance", "time_weight", "zero_share", "solver", "solver_steps")
 
 
 class Objective(NamedTuple):

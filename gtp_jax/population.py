@@ -112,8 +112,8 @@ def init(
         statistics: mean and standard deviation (O,) of each task's observations.
     """
     slots = placement.local_slots
-    shapes, _ = abstract(program, widths, batch_size=1, num_steps=num_steps)
-    states = jax.tree.map(lambda leaf: np.zeros((len(slots), *leaf.shape[1:]), leaf.dtype), shapes)
+    shapes = _abstract_state(program, *_greatest(program, widths), num_steps)
+    states = jax.tree.map(lambda leaf: np.zeros((len(slots), *leaf.shape), leaf.dtype), shapes)
     states.obs_std[:] = 1.0
     for row, member in enumerate(program.members[slot] for slot in slots):
         init_one = _initializer(program.structure, widths[member.task][1], num_steps)
@@ -131,17 +131,25 @@ def abstract(program: Program, widths: Mapping[str, tuple[int, int]], *, batch_s
 
     These are what a checkpoint holds of a program; no memory is taken for them.
     """
-    obs_dim, action_dim = map(max, zip(*(widths[member.task] for member in program.members)))
+    obs_dim, action_dim = _greatest(program, widths)
+    state = _abstract_state(program, obs_dim, action_dim, num_steps)
+    obs, action, scalar = (jax.ShapeDtypeStruct((batch_size, *w), jnp.float32) for w in ((obs_dim,), (action_dim,), ()))
+    update = functools.partial(agent.update, config=program.structure, num_steps=num_steps)
+    _, metrics = jax.eval_shape(update, state, state.key, Batch(obs, action, scalar, obs, scalar))
+    rows = len(program.members)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((rows, *leaf.shape), leaf.dtype), (state, metrics))
+
+
+def _greatest(program: Program, widths: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
+    """(O, D) that all members have room in."""
+    return tuple(map(max, zip(*(widths[member.task] for member in program.members))))
+
+
+def _abstract_state(program: Program, obs_dim: int, action_dim: int, num_steps: int) -> AgentState:
+    """Shapes and dtypes of one member's state."""
     init_one = _initializer(program.structure, action_dim, num_steps)
-
-    def begin(key, obs, action, scalar):
-        state = init_one(key, obs[0], obs[0], program.members[0].config.numbers)
-        batch = Batch(obs, action, scalar, obs, scalar)
-        return state, agent.update(state, key, batch, config=program.structure, num_steps=num_steps)[1]
-
-    columns = (jnp.zeros((batch_size, *shape)) for shape in ((obs_dim,), (action_dim,), ()))
-    one = jax.eval_shape(begin, jax.random.PRNGKey(0), *columns)
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((len(program.members), *leaf.shape), leaf.dtype), one)
+    obs = jax.ShapeDtypeStruct((obs_dim,), jnp.float32)
+    return jax.eval_shape(init_one, jax.random.PRNGKey(0), obs, obs, program.members[0].config.numbers)
 
 
 @functools.cache

@@ -36,6 +36,9 @@ def paper() -> AgentConfig:
     return AgentConfig(
         critic_hidden_dims=(256, 256, 256),
         sigma_max=80.0,
+        sigma_last=0.0,
+        max_intervals=1280,
+        zero_share=0.0,
         distance="squared",
         time_weight="uniform",
         target="ema",

@@ -20,6 +20,7 @@ class Schedule:
     sigma_max: float
     rho: float | None  # of a Karras grid; None is uniform in the linear path's time
     sigma_data: float = 0.5  # of the clean actions
+    sigma_last: float = 0.0  # where a sampler looks before it goes to 0; see `sampling_times`
 
 
 class Times(NamedTuple):
@@ -90,20 +91,36 @@ def grid_point(schedule: Schedule, index: chex.Numeric, num_intervals: chex.Nume
 
 
 def sampling_times(schedule: Schedule, num_steps: int) -> jax.Array:
-    """The (K + 1,) times that a K-step sampler visits: sigma_max first, 0 last, the grid between."""
-    return grid_point(schedule, jnp.arange(num_steps, -1, -1), num_steps).at[-1].set(0.0)
+    """The (K + 1,) times that a K-step sampler visits: sigma_max first, 0 last.
+
+    Those between are of the grid with K intervals, whose least gives way to 0 (GTP, algorithm 1); or, of a schedule with
+    a sigma_last, of one with K - 1 intervals that ends there, whatever K is.
+    """
+    to_zero = grid_point(schedule, jnp.arange(num_steps, 0, -1), num_steps)
+    to_last = dataclasses.replace(schedule, sigma_min=schedule.sigma_last)
+    to_last = grid_point(to_last, jnp.linspace(1.0, 0.0, num_steps), 1)
+    return jnp.append(jnp.where(schedule.sigma_last > 0, to_last, to_zero), 0.0)
 
 
-def draw_times(key: chex.PRNGKey, batch_size: int, schedule: Schedule, num_intervals: chex.Numeric) -> Times:
-    """Draws neighbours u = t_n < t = t_{n+1}, n uniform, and tau uniform among {0, t_0, ..., t_n}.
+def draw_times(
+    key: chex.PRNGKey,
+    batch_size: int,
+    schedule: Schedule,
+    num_intervals: chex.Numeric,
+    *,
+    zero_share: chex.Numeric = 0.0,
+) -> Times:
+    """Draws neighbours u = t_n < t = t_{n+1}, n uniform, and tau: 0, or else uniform among {0, t_0, ..., t_n}.
 
     Args:
         key: consumed.
         num_intervals: N >= 1, the number of grid intervals; may be traced (the curriculum lives inside scan).
+        zero_share: of the examples whose tau is 0, where sampling ends, without a draw.
     """
-    key_n, key_tau = jax.random.split(key)
+    key_n, key_tau, key_zero = jax.random.split(key, 3)
     n = jax.random.randint(key_n, (batch_size,), 0, num_intervals)
-    tau_index = jax.random.randint(key_tau, (batch_size,), -1, n + 1)
+    is_zero = jax.random.bernoulli(key_zero, zero_share, (batch_size,))
+    tau_index = jnp.where(is_zero, -1, jax.random.randint(key_tau, (batch_size,), -1, n + 1))
     t, u, tau = (grid_point(schedule, index, num_intervals) for index in (n + 1, n, tau_index))
     return Times(t, u, tau)
 

@@ -23,9 +23,11 @@ BAD = {
     "spacing": ["vp"],
     "sigma_min": [0.0, -1.0, NAN],
     "sigma_max": [0.002, 0.001, -1.0, INFINITY, NAN],
+    "sigma_last": [-0.1, 3.0, NAN],
     "rho": [0.0, -7.0, INFINITY],
     "min_intervals": [0, -10],
     "max_intervals": [9, 0],
+    "zero_share": [-0.1, 1.1, NAN],
     "distance": ["", "huber"],
     "time_weight": ["inverse"],
     "target": ["EMA"],
@@ -110,7 +112,15 @@ def test_every_objective_has_a_preset():
 
 # design.md, section 7, and the papers.
 PUBLISHED = {
-    "paper": {"sigma_max": 80.0, "ema_decay": 0.995, "min_intervals": 10, "max_intervals": 1280, "discount": 0.99},
+    "paper": {
+        "sigma_max": 80.0,
+        "sigma_last": 0.0,
+        "zero_share": 0.0,
+        "ema_decay": 0.995,
+        "min_intervals": 10,
+        "max_intervals": 1280,
+        "discount": 0.99,
+    },
     "diffusion_ql": {"guidance": "q", "num_candidates": 50, "target_sampling_steps": 5, "target_rate": 0.005},
     "consistency_ac": {"guidance": "q", "sigma_max": 80.0, "min_intervals": 2, "max_intervals": 150},
     "idql": {"critic": "expectile", "expectile": 0.9, "eta": 0.0, "candidate_temperature": 0.0},

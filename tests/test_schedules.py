@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gtp_jax import schedules
 
 SCHEDULE = schedules.karras(sigma_min=0.002, sigma_max=3.0)
+ENDING = dataclasses.replace(SCHEDULE, sigma_last=0.15)
 draw = jax.jit(schedules.draw_times, static_argnums=(1, 2))  # the number of intervals is traced
 
 
@@ -57,6 +58,21 @@ def test_grid_accepts_traced_index_and_count():
 def test_a_sampler_goes_down_the_grid_and_ends_at_exactly_0(num_steps):
     times = np.asarray(schedules.sampling_times(SCHEDULE, num_steps))
     np.testing.assert_allclose(times, [*karras_grid(num_steps)[:0:-1], 0.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [2, 3, 10])
+def test_a_sampler_with_a_last_level_stops_there_before_0(num_steps):
+    times = np.asarray(schedules.sampling_times(ENDING, num_steps))
+    np.testing.assert_allclose(times[[0, -2, -1]], [3.0, 0.15, 0.0], rtol=1e-5)
+
+
+def test_levels_on_the_way_to_the_last_are_a_grid_of_their_own():
+    times = np.asarray(schedules.sampling_times(ENDING, 5))
+    np.testing.assert_allclose(np.diff(times[:-1] ** (1 / 7), n=2), 0.0, atol=1e-6)
+
+
+def test_a_single_step_goes_to_0_whatever_the_last_level():
+    np.testing.assert_allclose(schedules.sampling_times(ENDING, 1), [3.0, 0.0], rtol=1e-6)
 
 
 # ---------------------------------------------------------------- the schedule as a value
@@ -120,6 +136,11 @@ def test_tau_is_drawn_alike_among_0_and_the_levels_up_to_u():
     for drawn, levels in ((tau[first], [0.0, 0.002]), (tau[second], [0.0, *karras_grid(2)[:2]])):
         frequencies = [np.mean(np.isclose(drawn, level, rtol=1e-4)) for level in levels]
         np.testing.assert_allclose(frequencies, 1 / len(levels), atol=0.04)
+
+
+def test_a_share_of_tau_is_0_before_the_others_are_drawn():
+    _, _, tau = schedules.draw_times(jax.random.key(0), 10_000, SCHEDULE, 1, zero_share=0.5)
+    np.testing.assert_allclose(np.mean(tau == 0), 0.5 + 0.5 / 2, atol=0.02)
 
 
 def test_times_are_drawn_inside_scan_while_the_grid_doubles():

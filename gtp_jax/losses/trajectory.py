@@ -36,11 +36,13 @@ class ConsistencyLoss(NamedTuple):
     consistency: jax.Array
 
 
-def _draw(key: chex.PRNGKey, actions: jax.Array, schedule: Schedule, num_intervals) -> tuple[Times, jax.Array]:
+def _draw(
+    key: chex.PRNGKey, actions: jax.Array, schedule: Schedule, num_intervals, zero_share=0.0
+) -> tuple[Times, jax.Array]:
     chex.assert_rank(actions, 2)
     chex.assert_type(actions, float)
     key_times, key_noise = jax.random.split(key)
-    times = draw_times(key_times, actions.shape[0], schedule, num_intervals)
+    times = draw_times(key_times, actions.shape[0], schedule, num_intervals, zero_share=zero_share)
     return times, draw_noise(key_noise, actions.shape, actions.dtype)
 
 
@@ -108,6 +110,7 @@ def gtp_loss(
     flow_coef: chex.Numeric = 1.0,
     distance: Distance = squared_error,
     time_weight: TimeWeight = uniform_weight,
+    zero_share: chex.Numeric = 0.0,
 ) -> tuple[jax.Array, MapLoss]:
     """The actor's objective: mean of w(s, a) (consistency + flow_coef flow) over a batch (GTP, section 4).
 
@@ -117,12 +120,13 @@ def gtp_loss(
         actions: (B, D), float.
         num_intervals: resolution of the grid; may be traced.
         weights: (B,) advantage weights, or None for behaviour cloning.
-        distance, time_weight: of the consistency term; the defaults are the paper's.
+        distance, time_weight, zero_share: of the consistency term; the defaults are the paper's. The last is of
+            `schedules.draw_times`.
 
     Returns:
         scalar loss and its two parts.
     """
-    times, noise = _draw(key, actions, schedule, num_intervals)
+    times, noise = _draw(key, actions, schedule, num_intervals, zero_share)
     consistency = trajectory_consistency_loss(phi, phi_target, actions, noise, times, distance=distance)
     flow = instantaneous_flow_loss(phi, actions, noise, times.t)
     parts = MapLoss(weighted_mean(weights, time_weight(times) * consistency), weighted_mean(weights, flow))
@@ -165,6 +169,7 @@ def ctm_loss(
     flow_coef: chex.Numeric = 1.0,
     distance: Distance = squared_error,
     time_weight: TimeWeight = uniform_weight,
+    zero_share: chex.Numeric = 0.0,
     solver: Callable = euler_step,
     solver_steps: int = 1,
 ) -> tuple[jax.Array, MapLoss]:
@@ -177,7 +182,7 @@ def ctm_loss(
         solver: (phi, x, t, tau) -> x: one step, `solution_map.euler_step` or `heun_step`.
         solver_steps: from t to u, of equal length.
     """
-    times, noise = _draw(key, actions, schedule, num_intervals)
+    times, noise = _draw(key, actions, schedule, num_intervals, zero_share)
     x_t = x_u = perturb(actions, noise, times.t)
     levels = jnp.linspace(times.t, times.u, solver_steps + 1)
     for start, end in zip(levels[:-1], levels[1:]):
