@@ -124,7 +124,7 @@ class AgentConfig:
         if self.sigma_max <= self.sigma_min:
             raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
         if not 0 <= self.sigma_last < self.sigma_max:
-            raise ValueError(f"agent.sigma_last = {self.sigma_last} must lie between 0 and sigma_max = {self.sigma_max}")
+            raise ValueError(f"agent.sigma_last = {self.sigma_last} must be at least 0 and below sigma_max")
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
         for name in ("hidden_dims", "critic_hidden_dims"):

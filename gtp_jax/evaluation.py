@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 from tqdm import tqdm
 
 from gtp_jax import environments
@@ -145,5 +144,7 @@ def success_interval(rates: Sequence[float], num_episodes: int, z: float = 1.96)
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
     """95 % interval of the mean over at least two seeds, by Student's t."""
+    from scipy import special  # takes 0.3 s, which no start should wait for
+
     half = special.stdtrit(len(values) - 1, 0.975) * np.std(values, ddof=1) / np.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)

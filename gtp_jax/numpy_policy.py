@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-
 LIMIT, TWO = np.float32(20), np.float32(2)  # Python's numbers take NumPy longer
 
 

@@ -93,8 +93,8 @@ def grid_point(schedule: Schedule, index: chex.Numeric, num_intervals: chex.Nume
 def sampling_times(schedule: Schedule, num_steps: int) -> jax.Array:
     """The (K + 1,) times that a K-step sampler visits: sigma_max first, 0 last.
 
-    Those between are of the grid with K intervals, whose least gives way to 0 (GTP, algorithm 1); or, of a schedule with
-    a sigma_last, of one with K - 1 intervals that ends there, whatever K is.
+    Those between are of the grid with K intervals, whose least level gives way to 0; or, of a schedule with a
+    sigma_last, of one with K - 1 intervals that ends there, whatever K is (docs/few_step.md).
     """
     to_zero = grid_point(schedule, jnp.arange(num_steps, 0, -1), num_steps)
     to_last = dataclasses.replace(schedule, sigma_min=schedule.sigma_last)
