@@ -3,7 +3,7 @@
     python -m experiments.train --config=configs/ablations.py[:VARIANT]
 
 VARIANT is losses (what the actor learns from, cloning generated antmaze/umaze; the default), guidance (how values
-change that, on umaze-diverse) or few_steps (`default_bc` on multigoal, with one of its choices taken back at a time).
+change that, on umaze-diverse) or few_steps (other choices for `default_bc` on multigoal).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
 few_steps MINUTES.
@@ -37,23 +37,18 @@ GUIDANCE = {
 }
 
 
-def wide_huber_loss(*args, time_weight, zero_share, **options):
-    """GTP's loss with the Huber scale that `default` had once."""
-    distance = functools.partial(losses.pseudo_huber, scale=0.03)
+def narrow_huber_loss(*args, time_weight, zero_share, **options):
+    """GTP's loss with a thirtieth of the Huber scale."""
+    distance = functools.partial(losses.pseudo_huber, scale=0.001)
     return losses.gtp_loss(*args, distance=distance, time_weight=time_weight, zero_share=zero_share, **options)
 
 
-ALL = presets.default_bc()
+CHOSEN = presets.default_bc()
 FEW_STEPS = {
-    "all": ALL,
-    "wide_huber": dataclasses.replace(ALL, objective="wide_huber"),
-    "coarse_grid": dataclasses.replace(ALL, max_intervals=1280),
-    "tau_from_grid": dataclasses.replace(ALL, zero_share=0.0),
-    "noise_3": dataclasses.replace(ALL, sigma_max=3.0),
-    "no_last_stop": dataclasses.replace(ALL, sigma_last=0.0),
-    "none": dataclasses.replace(
-        ALL, objective="wide_huber", max_intervals=1280, zero_share=0.0, sigma_max=3.0, sigma_last=0.0
-    ),
+    "chosen": CHOSEN,
+    "before": dataclasses.replace(CHOSEN, max_intervals=1280, zero_share=0.0, sigma_last=0.0),
+    "narrow_huber": dataclasses.replace(CHOSEN, objective="narrow_huber"),
+    "narrow_huber_noise_2": dataclasses.replace(CHOSEN, objective="narrow_huber", sigma_max=2.0),
 }
 
 
@@ -61,7 +56,7 @@ def get_config(variant: str = "losses"):
     if variant not in ("losses", "guidance", "few_steps"):
         raise ValueError(f"unknown variant {variant!r} of ablations; there are losses, guidance and few_steps")
     presets.PRESETS.update(LOSSES | GUIDANCE | FEW_STEPS)
-    OBJECTIVES["wide_huber"] = Objective(wide_huber_loss)
+    OBJECTIVES["narrow_huber"] = Objective(narrow_huber_loss)
     if variant == "few_steps":
         config = multigoal.get_config()
         config.preset = ",".join(FEW_STEPS)

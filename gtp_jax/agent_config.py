@@ -25,7 +25,7 @@ class AgentConfig:
     objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
     sampler: str = "auto"  # how it is sampled: auto, as suits the objective | map | euler | heun | renoise | mean
     sigma_min: float = 0.002  # least noise level
-    sigma_max: float = 2.0  # greatest; actions live in [-1, 1], so 2 nearly hides them
+    sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
     sigma_last: float = 0.2  # least at which a sampler stops before 0; 0: of the grid, the finer the more steps
     spacing: str = "karras"  # of the grid of noise levels: karras | linear, uniform in t/(1 + t)
     rho: float = 7.0  # Karras exponent of the grid

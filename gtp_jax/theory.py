@@ -4,7 +4,6 @@ Theorem 1: the closed-form score puts a bias on the target of the consistency lo
 Theorem 2: training with weights exp(eta A) ends in the policy pi_BC exp(eta A) / Z.
 """
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -152,7 +151,7 @@ def learned_policy(
                 weights=losses.advantage_weights(
                     jnp.asarray(ADVANTAGES)[index], eta=eta, max_weight=1e6, truncate=truncate
                 ),
-                distance=functools.partial(losses.pseudo_huber, scale=0.03),
+                distance=losses.pseudo_huber,
                 time_weight=losses.inverse_gap_weight,
             )[0]
 

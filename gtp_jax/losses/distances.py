@@ -18,11 +18,11 @@ def squared_error(prediction: jax.Array, target: jax.Array) -> jax.Array:
     return jnp.sum((prediction - target) ** 2, axis=-1)
 
 
-def pseudo_huber(prediction: jax.Array, target: jax.Array, *, scale: float = 0.001) -> jax.Array:
+def pseudo_huber(prediction: jax.Array, target: jax.Array, *, scale: float = 0.03) -> jax.Array:
     """sqrt(|prediction - target|^2 + scale^2) - scale: (B, D), (B, D) -> (B,).
 
-    Song and Dhariwal (2023), arXiv 2310.14189, section 3.3: linear in large errors, so no example dominates. The scale
-    is near their 0.00054 sqrt(D) for the few dimensions of an action; docs/few_step.md has what others give.
+    Song and Dhariwal (2023), arXiv 2310.14189, section 3.3: linear in large errors, so no example dominates. Small ones
+    count by 1/scale; docs/few_step.md has what other scales give.
     """
     return jnp.sqrt(squared_error(prediction, target) + scale**2) - scale
 
