@@ -1,5 +1,6 @@
 """What the command-line programs share: flags, and how a user's mistake ends."""
 
+import _thread
 import ast
 import contextlib
 import functools
@@ -121,7 +122,9 @@ def configure_jax() -> None:
 
 
 def _show_if_of_main_thread(error) -> None:
-    if threading.current_thread() is threading.main_thread():
+    if error.exc_type is KeyboardInterrupt:  # it came amid a callback, whence nothing is raised: it comes again
+        threading.Timer(0.1, _thread.interrupt_main).start()
+    elif threading.current_thread() is threading.main_thread():
         sys.__unraisablehook__(error)
 
 

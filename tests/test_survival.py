@@ -109,6 +109,27 @@ def test_an_interrupt_before_training_ends_a_run_without_a_traceback(start, tmp_
     assert process.returncode == 128 + signal.SIGINT and "Traceback" not in errors
 
 
+def test_an_interrupt_amid_garbage_collection_is_not_lost():
+    """Nothing can be raised from there, and JAX collects garbage by a function of its own."""
+    code = """
+import gc, os, signal, time
+from experiments import cli
+
+def interrupt(phase, info):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+
+def main(stack):
+    gc.callbacks[:] = [interrupt]
+    gc.collect()
+    time.sleep(20)
+
+cli.run(main)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == 128 + signal.SIGINT
+
+
 @pytest.mark.parametrize("seconds, status", [(0, 3), (1.1, 128 + signal.SIGTERM)])
 def test_a_second_signal_ends_a_program_at_once_unless_it_is_the_first_by_another_way(seconds, status):
     code = f"""
