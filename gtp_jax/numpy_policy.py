@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-LIMIT, TWO = np.float32(20), np.float32(2)  # Python's numbers take NumPy longer
+# For one observation NumPy's overhead is most of the time: constants of its own type save 3 % of it, and `dot` in place
+# of `@` 5 %.
+_LIMIT, _TWO = np.float32(20), np.float32(2)
 
 
 class Level(NamedTuple):
@@ -26,11 +28,11 @@ class Level(NamedTuple):
 
 def mish(x: np.ndarray) -> np.ndarray:
     """As `networks.mish`."""
-    e = np.minimum(x, LIMIT)
+    e = np.minimum(x, _LIMIT)
     np.exp(e, out=e)
-    n = e + TWO
+    n = e + _TWO
     n *= e
-    np.add(n, TWO, out=e)
+    np.add(n, _TWO, out=e)
     n /= e
     n *= x
     return n
@@ -113,7 +115,7 @@ class Policy:
         inverse_norm = (t**2 + variance) ** -0.5
         first = time_embedding(t) @ self._arrays["actor/time"] + time_embedding(tau) @ self._arrays["actor/end"]
         coefficients = variance / (shifted**2 + variance), self._sigma_data * shifted * inverse_norm, inverse_norm
-        return Level(*map(np.float32, coefficients), first)
+        return Level(*coefficients, first)
 
     def _phi(self, first: np.ndarray, x: np.ndarray, t: float, tau: float) -> np.ndarray:
         level = self._levels[t, tau]
@@ -160,9 +162,9 @@ class Policy:
 
 
 def _layers(arrays: dict[str, np.ndarray], name: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of all layers but the first, column by column: a single row by a kernel is faster so."""
+    """(kernel, bias) of all layers but the first."""
     count = sum(key.startswith(f"{name}/kernel") for key in arrays)
-    return [(np.asfortranarray(arrays[f"{name}/kernel{i}"]), arrays[f"{name}/bias{i}"]) for i in range(count)]
+    return [(arrays[f"{name}/kernel{i}"], arrays[f"{name}/bias{i}"]) for i in range(count)]
 
 
 def load(folder: str | pathlib.Path) -> Policy:
