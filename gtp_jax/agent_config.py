@@ -26,12 +26,12 @@ class AgentConfig:
     sampler: str = "auto"  # how it is sampled: auto, as suits the objective | map | euler | heun | renoise | mean
     sigma_min: float = 0.002  # least noise level
     sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
-    sigma_last: float = 0.2  # least at which a sampler stops before 0; 0: of the grid, the finer the more steps
+    sigma_last: float = 0.2  # a sampler's last stop before 0, whatever K is; 0: that of a grid of K intervals
     spacing: str = "karras"  # of the grid of noise levels: karras | linear, uniform in t/(1 + t)
     rho: float = 7.0  # Karras exponent of the grid
     min_intervals: int = 10  # grid resolution at the start of training ...
     max_intervals: int = 10240  # ... and at its end, doubling in between
-    zero_share: float = 0.5  # of the examples whose tau is 0, before others draw it from the grid
+    zero_share: float = 0.5  # of the examples in which tau is 0; the others draw it from the grid
     distance: str = "pseudo_huber"  # of the consistency term: pseudo_huber | squared
     time_weight: str = "inverse_gap"  # of the consistency term: inverse_gap, 1/(t-u) | uniform
     target: str = "online"  # network behind the consistency target and ctm's solver: online (stop-gradient) | ema

@@ -20,7 +20,7 @@ class Schedule:
     sigma_max: float
     rho: float | None  # of a Karras grid; None is uniform in the linear path's time
     sigma_data: float = 0.5  # of the clean actions
-    sigma_last: float = 0.0  # where a sampler looks before it goes to 0; see `sampling_times`
+    sigma_last: float = 0.0  # the last stop of a sampler before 0; 0: that of the grid, see `sampling_times`
 
 
 class Times(NamedTuple):
@@ -31,37 +31,42 @@ class Times(NamedTuple):
     tau: jax.Array
 
 
-def karras(sigma_min: float, sigma_max: float, rho: float = 7.0, sigma_data: float = 0.5) -> Schedule:
+def karras(
+    sigma_min: float, sigma_max: float, rho: float = 7.0, sigma_data: float = 0.5, sigma_last: float = 0.0
+) -> Schedule:
     """The schedule of Karras et al. (2022), arXiv 2206.00364, eq. 5.
 
     Args:
         sigma_min, sigma_max: least and greatest noise level on the grid, 0 < sigma_min < sigma_max.
         rho: how strongly grid points gather at low noise; 1 is uniform.
         sigma_data: standard deviation of the clean actions that the preconditioning assumes.
+        sigma_last: of `sampling_times`; 0 <= sigma_last < sigma_max.
 
     Raises:
         ValueError: a bound is out of order or not positive.
     """
     if rho <= 0.0:
         raise ValueError(f"rho must be positive, got {rho}")
-    return _schedule(sigma_min, sigma_max, float(rho), sigma_data)
+    return _schedule(sigma_min, sigma_max, float(rho), sigma_data, sigma_last)
 
 
-def linear(sigma_min: float, sigma_max: float, sigma_data: float = 0.5) -> Schedule:
+def linear(sigma_min: float, sigma_max: float, sigma_data: float = 0.5, sigma_last: float = 0.0) -> Schedule:
     """A grid uniform in s = t/(1 + t), the time of the linear path x_s = (1 - s) a + s z of flow matching.
 
     Raises:
         ValueError: a bound is out of order or not positive.
     """
-    return _schedule(sigma_min, sigma_max, None, sigma_data)
+    return _schedule(sigma_min, sigma_max, None, sigma_data, sigma_last)
 
 
-def _schedule(sigma_min, sigma_max, rho, sigma_data) -> Schedule:
+def _schedule(sigma_min, sigma_max, rho, sigma_data, sigma_last) -> Schedule:
     if not 0.0 < sigma_min < sigma_max:
         raise ValueError(f"need 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
     if sigma_data <= 0.0:
         raise ValueError(f"sigma_data must be positive, got {sigma_data}")
-    return Schedule(float(sigma_min), float(sigma_max), rho, float(sigma_data))
+    if not 0.0 <= sigma_last < sigma_max:
+        raise ValueError(f"need 0 <= sigma_last < sigma_max, got {sigma_last} and {sigma_max}")
+    return Schedule(float(sigma_min), float(sigma_max), rho, float(sigma_data), float(sigma_last))
 
 
 def linear_time(t: chex.Numeric) -> chex.Numeric:
@@ -115,7 +120,7 @@ def draw_times(
     Args:
         key: consumed.
         num_intervals: N >= 1, the number of grid intervals; may be traced (the curriculum lives inside scan).
-        zero_share: of the examples whose tau is 0, where sampling ends, without a draw.
+        zero_share: share of the examples whose tau is 0, where every sampler ends, without a draw; may be traced.
     """
     key_n, key_tau, key_zero = jax.random.split(key, 3)
     n = jax.random.randint(key_n, (batch_size,), 0, num_intervals)

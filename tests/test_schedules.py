@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gtp_jax import schedules
 
 SCHEDULE = schedules.karras(sigma_min=0.002, sigma_max=3.0)
-ENDING = dataclasses.replace(SCHEDULE, sigma_last=0.15)
+ENDING = schedules.karras(sigma_min=0.002, sigma_max=3.0, sigma_last=0.15)
 draw = jax.jit(schedules.draw_times, static_argnums=(1, 2))  # the number of intervals is traced
 
 
@@ -69,6 +69,11 @@ def test_a_sampler_with_a_last_level_stops_there_before_0(num_steps):
 def test_levels_on_the_way_to_the_last_are_a_grid_of_their_own():
     times = np.asarray(schedules.sampling_times(ENDING, 5))
     np.testing.assert_allclose(np.diff(times[:-1] ** (1 / 7), n=2), 0.0, atol=1e-6)
+
+
+def test_a_last_level_from_sigma_max_on_raises():
+    with pytest.raises(ValueError, match="sigma_last < sigma_max, got 3.0 and 3.0"):
+        schedules.linear(0.002, 3.0, sigma_last=3.0)
 
 
 def test_a_single_step_goes_to_0_whatever_the_last_level():

@@ -37,7 +37,7 @@ class ConsistencyLoss(NamedTuple):
 
 
 def _draw(
-    key: chex.PRNGKey, actions: jax.Array, schedule: Schedule, num_intervals, zero_share=0.0
+    key: chex.PRNGKey, actions: jax.Array, schedule: Schedule, num_intervals, zero_share
 ) -> tuple[Times, jax.Array]:
     chex.assert_rank(actions, 2)
     chex.assert_type(actions, float)
@@ -149,8 +149,7 @@ def consistency_loss(
 
     Song et al. (2023), arXiv 2303.01469, eq. 10. Arguments as of `gtp_loss`.
     """
-    times, noise = _draw(key, actions, schedule, num_intervals)
-    times = times._replace(tau=jnp.zeros_like(times.t))
+    times, noise = _draw(key, actions, schedule, num_intervals, zero_share=1.0)
     consistency = trajectory_consistency_loss(phi, phi_target, actions, noise, times, distance=distance)
     loss = weighted_mean(weights, time_weight(times) * consistency)
     return loss, ConsistencyLoss(loss)
