@@ -121,8 +121,8 @@ def configure_jax() -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def _show_if_of_main_thread(error) -> None:
-    if error.exc_type is KeyboardInterrupt:  # it came amid a callback, whence nothing is raised: it comes again
+def _of_what_cannot_be_raised(error) -> None:
+    if error.exc_type is KeyboardInterrupt:  # amid a garbage collection, say: it is not lost but comes again
         threading.Timer(0.1, _thread.interrupt_main).start()
     elif threading.current_thread() is threading.main_thread():
         sys.__unraisablehook__(error)
@@ -155,7 +155,7 @@ def run(main: Callable[..., None], *, argument: str | None = None, most: int = 1
     def wrapped(arguments):
         logging.set_verbosity(logging.FATAL)  # Orbax reports every file, and what it raises too
         # When a restore fails, the other reads that it began complain too, one by one, from TensorStore's threads.
-        sys.unraisablehook, threading.excepthook = _show_if_of_main_thread, _tell_in_a_line
+        sys.unraisablehook, threading.excepthook = _of_what_cannot_be_raised, _tell_in_a_line
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a population has an open file a member
         try:
