@@ -12,17 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from bandit import SMALL, bandit_data
+from bandit import KEY, NUM_STEPS, SMALL, bandit_data, metrics_of_update, with_numbers_of
 
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.presets import PRESETS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-NUM_STEPS = 1000
-KEY = jax.random.key(1)
 CONFIGS = {
     "cloning": dataclasses.replace(PRESETS["default"], eta=0.0, **SMALL),
     "expectile": dataclasses.replace(PRESETS["default"], eta=10.0, **SMALL),
@@ -58,11 +55,6 @@ def bandit(name: str) -> Bandit:
     return Bandit(config, fresh, train, *train(fresh, KEY))
 
 
-def with_numbers_of(config: AgentConfig, state: AgentState) -> AgentState:
-    """A config's numbers have effect through the state."""
-    return state._replace(numbers=jax.tree.map(jnp.float32, config.numbers))
-
-
 @functools.partial(jax.jit, static_argnames="config")
 def act(state, obs, config, key=KEY):
     return agent.act(with_numbers_of(config, state), key, obs, config=config, num_steps=5)
@@ -70,13 +62,6 @@ def act(state, obs, config, key=KEY):
 
 def actions_of(name: str) -> np.ndarray:
     return np.asarray(act(bandit(name).trained, jnp.zeros((512, 1)), CONFIGS[name]))
-
-
-@functools.partial(jax.jit, static_argnames="config")
-def metrics_of_update(state, batch, config):
-    """Those that need no gradient, which then is not compiled."""
-    _, metrics = agent.update(with_numbers_of(config, state), KEY, batch, config=config, num_steps=NUM_STEPS)
-    return {name: value for name, value in metrics.items() if not name.endswith("grad_norm")}
 
 
 def abstract(config: AgentConfig):
@@ -118,36 +103,7 @@ def test_update_of_every_preset_keeps_the_types_of_its_state(preset):
     assert described[0] == described[1]
 
 
-# ---------------------------------------------------------------- the configured objective
-
-
-def metrics_of_first_update(poison_ema=False, **choices):
-    """Of a fresh agent on one transition, where means are the value itself; one interval, so t and u are known."""
-    choices = {"min_intervals": 1, "max_intervals": 1, "time_weight": "uniform", "distance": "squared", **choices}
-    config = dataclasses.replace(CONFIGS["cloning"], **choices)
-    state = bandit("cloning").fresh
-    if poison_ema:
-        state = state._replace(actor_ema=jax.tree.map(lambda x: x * jnp.nan, state.actor_ema))
-    batch = jax.tree.map(lambda x: jnp.float32(x[:1]), bandit_data())
-    return metrics_of_update(state, batch, config)
-
-
-def test_the_distance_is_the_configured_one():
-    squared = metrics_of_first_update(distance="squared")["consistency_loss"]
-    huber = metrics_of_first_update(distance="pseudo_huber")["consistency_loss"]
-    np.testing.assert_allclose(huber, np.sqrt(squared + 0.03**2) - 0.03, rtol=1e-5)
-
-
-def test_the_weight_in_time_is_the_configured_one():
-    uniform = metrics_of_first_update(time_weight="uniform")["consistency_loss"]
-    weighted = metrics_of_first_update(time_weight="inverse_gap")["consistency_loss"]
-    np.testing.assert_allclose(weighted, uniform / (3.0 - 0.002), rtol=1e-5)
-
-
-@pytest.mark.parametrize("target", ["online", "ema"])
-def test_the_network_behind_the_target_is_the_configured_one(target):
-    loss = metrics_of_first_update(target=target, poison_ema=True)["consistency_loss"]
-    assert np.isnan(loss) == (target == "ema")
+# ---------------------------------------------------------------- the configured guidance
 
 
 def metrics_of_guided_update(**choices):
@@ -168,31 +124,6 @@ def test_the_weights_are_truncated_if_so_configured(truncate):
 def test_the_weights_are_clipped_where_configured():
     two, four = (metrics_of_guided_update(max_weight=clip)["weight_mean"] for clip in (2.0, 4.0))
     np.testing.assert_allclose(four, 2 * two, rtol=0.05)
-
-
-@pytest.mark.parametrize("objective", ["gtp", "ctm"])
-def test_each_term_counts_by_its_coefficient(objective):
-    metrics = metrics_of_first_update(objective=objective, consistency_coef=0.5, flow_coef=0.25)
-    np.testing.assert_allclose(
-        metrics["actor_loss"], 0.5 * metrics["consistency_loss"] + 0.25 * metrics["flow_loss"], rtol=1e-5
-    )
-
-
-def test_the_solver_of_ctm_is_the_configured_one():
-    losses = {metrics_of_first_update(objective="ctm", **choice)["consistency_loss"].item() for choice in SOLVERS}
-    assert len(losses) == len(SOLVERS)
-
-
-SOLVERS = [{"solver": "euler"}, {"solver": "heun"}, {"solver": "euler", "solver_steps": 3}]
-
-
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_metrics_name_the_terms_of_the_configured_objective(objective):
-    terms = {"regression": {"regression"}, "consistency": {"consistency"}}
-    terms |= dict.fromkeys(["diffusion", "flow_matching", "mean_flow"], {"flow"})
-    metrics = metrics_of_first_update(objective=objective)
-    expected = {f"{term}_loss" for term in terms.get(objective, {"consistency", "flow"})}
-    assert {name for name in metrics if name.endswith("_loss")} == expected | {"actor_loss"}
 
 
 def test_the_q_term_is_added_with_weight_eta():
