@@ -7,7 +7,7 @@ d4rl-umaze-diverse, d4rl-medium-play, d4rl-medium-diverse, d4rl-large-play, d4rl
 
 On generated data and two cores, success at K = 5 over 4 seeds of 50 episodes:
 
-    umaze           0.945 [0.901, 0.970] in 12 minutes
+    umaze           0.955 [0.916, 0.976] in 17 minutes
     umaze-diverse   0.345 [0.283, 0.413] in 44 minutes and 3 for the data; cloning (agent.eta=0.0) 0.055 [0.031, 0.096]
 
 The medium and large mazes are not solved yet: medium-diverse reaches 0.030 [0.010, 0.085] in 55 minutes on one core (2

@@ -4,7 +4,7 @@
 
 Trains every objective on the same batches and prints, for K in 1, 2, 3, 5 and 10, the share of samples off every mode,
 the modes' shares, the energy distance to held-out data and the time an action takes, in 28 minutes on two cores;
-default_bc ends with 0.015 off mode at K = 2 (docs/multigoal.md). One of them alone: --config.preset=default_bc. The
+default_bc ends with 0.011 off mode at K = 2 (docs/few_step.md). One of them alone: --config.preset=default_bc. The
 figure: python -m experiments.evaluate --workdir=DIR --pictures.
 """
 
