@@ -118,7 +118,7 @@ def judge(run: restored.Restored, label: str, name: str, data: sources.Dataset) 
     program = next(program for program in run.programs if program.label == label)
     row = [member.task for member in program.members].index(name)
     member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[label])
-    (block,), returns = _arranged(data, member, program.num_step_returns)
+    (block,), returns = _arranged(data, member, program)
     chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]
     obs, action, next_obs = (column[chosen] for column in block)
     reward, discount = (column[chosen] for column in returns)
@@ -132,6 +132,7 @@ def judge(run: restored.Restored, label: str, name: str, data: sources.Dataset) 
     return tuple(np.asarray(each) for each in judged)
 
 
-def _arranged(data: sources.Dataset, member: population.Member, num_step_returns: int):
-    blocks, returns = datasets.arranger({member.task: data})([member.kind], num_step_returns)
+def _arranged(data: sources.Dataset, member: population.Member, program: Program):
+    ahead = program.num_step_returns, program.structure.action_chunk
+    blocks, returns = datasets.arranger({member.task: data})([member.kind], *ahead)
     return list(blocks.values()), returns[member.kind]

@@ -48,10 +48,10 @@ def statistics(dataset: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def arranger(datasets: Mapping[str, sources.Dataset]) -> Callable:
-    """A function (kinds, n) -> (blocks, returns), as `placement.place` takes them, of some kinds of members.
+    """A function (kinds, n, h) -> (blocks, returns), as `placement.place` takes them, of some kinds of members.
 
-    Kinds are those of `Member.kind`, n is how many rewards a transition sums; whatever is asked for again is not
-    computed again. Observations are normalised by their statistics.
+    Kinds are those of `Member.kind`, n is how many rewards a transition sums, h how many actions it has; whatever is
+    asked for again is not computed again. Observations are normalised by their statistics.
     """
 
     scales = {name: statistics(dataset) for name, dataset in datasets.items()}
@@ -67,12 +67,16 @@ def arranger(datasets: Mapping[str, sources.Dataset]) -> Callable:
         return (transitions.n_step(datasets[task].transitions, n, 1.0).next_obs - mean) / std
 
     @functools.cache
+    def action(task, h):
+        return datasets[task].transitions.action if h == 1 else transitions.chunks(datasets[task].transitions, h)
+
+    @functools.cache
     def returns(task, discount, n):
         ahead = transitions.n_step(datasets[task].transitions, n, discount)
         return ahead.reward, ahead.discount
 
-    def arrange(kinds, n):
-        blocks = {task: (obs(task), datasets[task].transitions.action, next_obs(task, n)) for task, _ in kinds}
+    def arrange(kinds, n, h):
+        blocks = {task: (obs(task), action(task, h), next_obs(task, n)) for task, _ in kinds}
         return blocks, {kind: returns(*kind, n) for kind in kinds}
 
     return arrange

@@ -81,19 +81,20 @@ def main(stack: contextlib.ExitStack) -> None:
     if state.failure >= 0:
         raise UserError(f"the agent of seed {member.seed} diverged; another --member may not have")
     task, num_steps = tasks.get(member.task), SAMPLING_STEPS.value
-    arguments = {"config": member.config, "widths": task.widths, "num_steps": num_steps}
+    arguments = {"config": member.config, "widths": program.widths(task.widths), "num_steps": num_steps}
     weights, facts = export.weights(state, **arguments), export.describe(state, **arguments)
     exported = export.program(state, **arguments)
     timed = check(exported, numpy_policy.Policy(weights, facts), state, member.config, num_steps)
     description = {
         **facts,
         "task": member.task,
+        "action_chunk": member.config.action_chunk,
         "agent": program.label,
         "seed": member.seed,
         "updates": run.step,
         "dataset": run.datasets[member.task],
         "observation": "raw, float32 (b, obs_dim); normalisation is inside",
-        "action": "float32 (b, action_dim) in [-1, 1]",
+        "action": "float32 (b, action_dim) in [-1, 1]: action_chunk actions, one after another",
         "program": {
             "file": "policy.stablehlo",
             "sha256": hashlib.sha256(exported).hexdigest(),

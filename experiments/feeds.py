@@ -46,7 +46,15 @@ def prepare(
     arrange = datasets.arranger(data)
     sizes = {name: len(dataset.transitions.reward) for name, dataset in data.items()}
     widths = tuple(map(max, zip(*(tasks.get(name).widths for name in config.tasks))))
-    wanted = {p.label: (placements[p.label], tuple(m.kind for m in p.members), p.num_step_returns) for p in programs}
+    wanted = {
+        p.label: (
+            placements[p.label],
+            tuple(m.kind for m in p.members),
+            p.widths(widths),
+            (p.num_step_returns, p.structure.action_chunk),
+        )
+        for p in programs
+    }
 
     def compiled(data):
         settings = {"batch_size": config.batch_size, "num_steps": config.num_steps}
@@ -56,21 +64,21 @@ def prepare(
             trainers[p.label] = train.lower(*carries[p.label], data[p.label], np.int32(0)).compile()
         return trainers
 
-    def columns(placement, kinds, num_steps):
-        return arrange({kinds[slot] for slot in placement.local_slots}, num_steps)
+    def columns(placement, kinds, ahead):
+        return arrange({kinds[slot] for slot in placement.local_slots}, *ahead)
 
     @functools.cache  # programs that want the same data share them
-    def resident(placement, kinds, num_steps):
-        return feeding.Resident(placing.place(placement, kinds, *columns(placement, kinds, num_steps), widths))
+    def resident(placement, kinds, widths, ahead):
+        return feeding.Resident(placing.place(placement, kinds, *columns(placement, kinds, ahead), widths))
 
-    def streamed(label, placement, kinds, num_steps):
-        keys, columns_ = carries[label][0].key, columns(placement, kinds, num_steps)
+    def streamed(label, placement, kinds, widths, ahead):
+        keys, columns_ = carries[label][0].key, columns(placement, kinds, ahead)
         feed = feeding.Streamed(placement, kinds, *columns_, widths, keys=keys, batch_size=config.batch_size)
         return stack.enter_context(contextlib.closing(feed))
 
     like = {
         label: placing.like(placement, *placing.lengths(placement, kinds, sizes), widths)
-        for label, (placement, kinds, _) in wanted.items()
+        for label, (placement, kinds, widths, _) in wanted.items()
     }
     if config.residency != "host":
         with timed(timing, "compile_s"):

@@ -120,9 +120,7 @@ def play(
     act = population.actor(structure=program.structure, placement=placement)
 
     def act_now(obs, t):
-        actions = act(state, obs, t, num_steps=num_steps)
-        if log is not None:
-            log.append((obs.copy(), np.nan_to_num(actions)))
-        return actions
+        return act(state, obs, t, num_steps=num_steps)
 
-    return evaluator(act_now, f"evaluation of {program.label}, K={num_steps}")
+    description, chunk = f"evaluation of {program.label}, K={num_steps}", program.structure.action_chunk
+    return evaluator(act_now, description, chunk=chunk, log=log)

@@ -156,14 +156,16 @@ class Run:
         """What `evaluation.summarize` says of the members held here, by program."""
         scores = {}
         with feeds.timed(self.timing, "eval_s"):
-            for label, act in self._actors.items():
+            for program in self._programs:
+                label, act = program.label, self._actors[program.label]
 
                 def act_now(obs, t, act=act, label=label):
                     if self._signal():
                         self._agree(0.0)
                     return act(self._states[label], obs, t, num_steps=num_steps)
 
-                played = self._evaluator(act_now, f"evaluation of {label}, K={num_steps}")
+                description, chunk = f"evaluation of {label}, K={num_steps}", program.structure.action_chunk
+                played = self._evaluator(act_now, description, chunk=chunk)
                 scores[label] = [summarize(task, episodes) for task, episodes in zip(self._evaluator.tasks, played)]
         self._agree(0.0)  # a process that is asked to stop while it evaluates is waiting for the others here
         return scores

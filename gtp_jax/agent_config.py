@@ -40,6 +40,9 @@ class AgentConfig:
     solver: str = "euler"  # of objective = ctm, from t to u: euler | heun
     solver_steps: int = 1  # of objective = ctm
 
+    # acting
+    action_chunk: int = 1  # h: actions generated and judged at once, and carried out before the next observation counts
+
     # optimisation
     learning_rate: float = 1e-3  # of the actor, Adam, cosine decay to 0
     critic_learning_rate: float = 3e-4  # Adam, constant
@@ -106,7 +109,7 @@ class AgentConfig:
                 raise ValueError(f"agent.{field.name} = {value} must be a finite number")
         positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm", "reward_scale"]
         counts = ["min_intervals", "num_step_returns", "target_sampling_steps", "num_candidates"]
-        counts += ["backup_samples", "solver_steps"]
+        counts += ["backup_samples", "solver_steps", "action_chunk"]
         not_negative = ("eta", "consistency_coef", "flow_coef", "candidate_temperature")
         at_least = {"max_weight": 1, **dict.fromkeys(not_negative, 0), **dict.fromkeys(counts, 1)}
         at_most_1 = ("zero_share", "ema_decay", "discount", "expectile", "target_rate")
@@ -125,6 +128,9 @@ class AgentConfig:
             raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
         if not 0 <= self.sigma_last < self.sigma_max:
             raise ValueError(f"agent.sigma_last = {self.sigma_last} must be at least 0 and below sigma_max")
+        if self.uses_critic and self.action_chunk > self.num_step_returns:
+            allowed = f"agent.num_step_returns = {self.num_step_returns}: a return covers the actions it is of"
+            raise ValueError(f"agent.action_chunk = {self.action_chunk} must be at most {allowed}")
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
         for name in ("hidden_dims", "critic_hidden_dims"):

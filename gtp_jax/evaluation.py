@@ -44,11 +44,20 @@ class Evaluator:
         self._num_threads = available_cores()
         self._threads = concurrent.futures.ThreadPoolExecutor(self._num_threads)
 
-    def __call__(self, act: Callable[[np.ndarray, int], np.ndarray], description: str = "evaluation") -> list[Episodes]:
+    def __call__(
+        self,
+        act: Callable[[np.ndarray, int], np.ndarray],
+        description: str = "evaluation",
+        *,
+        chunk: int = 1,
+        log: list[tuple[np.ndarray, np.ndarray]] | None = None,
+    ) -> list[Episodes]:
         """Plays one episode in every environment, with a progress bar.
 
         Args:
-            act: (observations (M, E, O), environment step) -> actions (M, E, D); one call serves all members.
+            act: (observations (M, E, O), environment step) -> actions (M, E, h D); one call serves all members.
+            chunk: h, the actions that follow from one call; it is made at every h-th step.
+            log: takes the observations (M, E, O) and actions (M, E, D) of every environment step.
 
         Returns:
             one `Episodes` a member.
@@ -62,11 +71,14 @@ class Evaluator:
         returns, successes, lengths = np.zeros(shape), np.zeros(shape, bool), np.zeros(shape, int)
         crashed, running = np.zeros(shape, bool), list(np.ndindex(shape))
 
+        def action(index):
+            width = widths[index[0]][1]
+            return actions[index][time % chunk * width :][:width]
+
         def step(index):
-            obs_dim, action_dim = widths[index[0]]
-            env = self._envs[index[0]][index[1]]
+            obs_dim, env = widths[index[0]][0], self._envs[index[0]][index[1]]
             try:
-                observation, reward, terminated, truncated, info = env.step(actions[index][:action_dim])
+                observation, reward, terminated, truncated, info = env.step(action(index))
             except Exception as error:  # a simulator may raise anything
                 tqdm.write(f"{self.tasks[index[0]].name}: episode {index[1]} crashed ({type(error).__name__}: {error})")
                 crashed[index] = True
@@ -81,8 +93,14 @@ class Evaluator:
         first_actions, time = None, 0
         with tqdm(total=len(running), desc=description, unit="episode", mininterval=1.0) as bar:
             while running:
-                actions = np.nan_to_num(act(observations, time))  # of NaN MuJoCo would write a file of warnings
-                first_actions = actions if first_actions is None else first_actions
+                if time % chunk == 0:
+                    actions = np.nan_to_num(act(observations, time))  # of NaN MuJoCo would write a file of warnings
+                    first_actions = actions if first_actions is None else first_actions
+                if log is not None:
+                    taken = np.zeros((*shape, max(action_dim for _, action_dim in widths)), np.float32)
+                    for index in running:
+                        taken[index][: widths[index[0]][1]] = action(index)
+                    log.append((observations.copy(), taken))
                 blocks = [running[i :: self._num_threads] for i in range(self._num_threads)]
                 alive = self._threads.map(lambda block: [index for index in block if step(index)], blocks)
                 still = [index for block in alive for index in block]

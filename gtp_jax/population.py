@@ -68,6 +68,10 @@ class Program:
         """How many rewards a transition of its data sums; without a critic they do not matter."""
         return self.structure.num_step_returns if self.structure.uses_critic else 1
 
+    def widths(self, task: tuple[int, int]) -> tuple[int, int]:
+        """Of what its networks see and of the action they know, which is a whole chunk, given (O, D) of a task."""
+        return task[0], self.structure.action_chunk * task[1]
+
 
 def member_key(member: Member) -> jax.Array:
     """The member's root key, from its seed and its task's name alone."""
@@ -116,7 +120,7 @@ def init(
     states = jax.tree.map(lambda leaf: np.zeros((len(slots), *leaf.shape), leaf.dtype), shapes)
     states.obs_std[:] = 1.0
     for row, member in enumerate(program.members[slot] for slot in slots):
-        init_one = _initializer(program.structure, widths[member.task][1], num_steps)
+        init_one = _initializer(program.structure, program.widths(widths[member.task])[1], num_steps)
         fresh = init_one(member_key(member), *statistics[member.task], member.config.numbers)
 
         def fill(whole, part, row=row):
@@ -141,8 +145,8 @@ def abstract(program: Program, widths: Mapping[str, tuple[int, int]], *, batch_s
 
 
 def _greatest(program: Program, widths: Mapping[str, tuple[int, int]]) -> tuple[int, int]:
-    """(O, D) that all members have room in."""
-    return tuple(map(max, zip(*(widths[member.task] for member in program.members))))
+    """Widths that all members have room in."""
+    return tuple(map(max, zip(*(program.widths(widths[member.task]) for member in program.members))))
 
 
 def _abstract_state(program: Program, obs_dim: int, action_dim: int, num_steps: int) -> AgentState:
@@ -199,7 +203,7 @@ def trainer(*, structure: AgentConfig, batch_size: int, num_steps: int, mesh: Me
 def actor(*, structure: AgentConfig, placement: Placement):
     """A function (states, observations (H, E, O), time, num_steps=K) -> actions (H, E, D), NumPy in and out.
 
-    H are the members that this process answers for, `Placement.held`. A member's actions depend on its own key,
+    Where agents act in chunks, D counts the numbers of a chunk. H are the members that this process answers for, `Placement.held`. A member's actions depend on its own key,
     observations and the time, an integer such as the environment's step. One program is compiled for each K.
     """
 

@@ -35,6 +35,7 @@ BAD = {
     "flow_coef": [-0.1, NAN, INFINITY],
     "solver": ["rk4"],
     "solver_steps": [0, -1],
+    "action_chunk": [0, -1, 11],
     "learning_rate": [0.0, -1e-3, NAN],
     "critic_learning_rate": [0.0, -1e-3, INFINITY],
     "max_grad_norm": [0.0, -1.0, INFINITY],
@@ -71,6 +72,10 @@ def test_every_field_has_a_value_that_is_refused():
 
 
 EDGES = {"eta": 0.0, "flow_coef": 0.0, "max_weight": 1.0, "discount": 1.0, "min_intervals": 1, "max_intervals": 10}
+
+
+def test_without_a_critic_a_chunk_may_be_longer_than_a_return():
+    AgentConfig(action_chunk=20, eta=0.0).validate()
 
 
 @pytest.mark.parametrize("name", EDGES)

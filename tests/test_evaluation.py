@@ -108,6 +108,23 @@ def test_time_counts_the_environments_steps(evaluate):
     assert times == list(range(UMAZE.horizon))
 
 
+def test_a_chunk_is_carried_out_before_the_next_observation_is_asked_about():
+    """Of two tasks with actions of different widths, each member's own numbers in order."""
+    tasks, times, log = [UMAZE, get("antmaze/umaze")], [], []
+
+    def act(observations, time):
+        times.append(time)
+        return (np.arange(24) + 24 * len(times)) / 1e6 * np.ones((2, 1, 1))
+
+    evaluator = evaluation.Evaluator(tasks, 1)
+    evaluator(act, chunk=3, log=log)
+    evaluator.close()
+    assert times == list(range(0, max(task.horizon for task in tasks), 3))
+    taken = np.stack([actions for _, actions in log])[:6, :, 0] * 1e6
+    np.testing.assert_allclose(taken[:, 0, :2].ravel(), [*range(24, 30), *range(48, 54)], rtol=1e-5)
+    np.testing.assert_allclose(taken[:, 1].ravel(), range(24, 72), rtol=1e-5)
+
+
 def test_an_evaluator_plays_the_same_episodes_again():
     evaluator = evaluation.Evaluator([UMAZE], 2, seed=0)
     starts = []

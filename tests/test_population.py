@@ -274,6 +274,12 @@ def test_a_narrow_task_beside_wide_ones_trains_as_on_its_own(name):
     jax.tree.map(compare, beside, alone)
 
 
+def test_a_chunk_of_a_narrow_task_has_no_gaps():
+    config = dataclasses.replace(CONFIGS["cloning"], action_chunk=2)
+    members = Member("maze/small", 0, config), Member("plane", 0, config)
+    np.testing.assert_array_equal(begin(members, on_devices(2, 1)).action_mask[1], [1] * 4 + [0] * 12)
+
+
 def test_what_a_narrow_task_does_not_have_stays_zero():
     narrow, wide = (Member(task, 0, CONFIGS["td"]) for task in ("plane", "maze/small"))
     (kernel,) = (

@@ -138,6 +138,20 @@ def test_one_step_returns_are_the_transitions_discounted_once(t):
         np.testing.assert_array_equal(old, new)
 
 
+@given(data(), st.integers(1, 15))
+def test_a_chunk_is_the_episodes_next_actions_and_its_last_one_repeated(t, h):
+    ends = np.flatnonzero(t.end)
+    for i, chunk in enumerate(transitions.chunks(t, h)):
+        (last,) = ends[ends >= i][:1]
+        np.testing.assert_array_equal(chunk, [t.action[min(j, last), 0] for j in range(i, i + h)])
+
+
+def test_a_chunk_holds_whole_actions_one_after_another():
+    action = np.arange(6, dtype=np.float32).reshape(3, 2) / 10
+    t = transitions.Transitions(*(np.zeros(3),) * 5, end=np.array([False, False, True]))._replace(action=action)
+    np.testing.assert_array_equal(transitions.chunks(t, 2)[0], action[:2].ravel())
+
+
 # ------------------------------------------------------------------------------------------------- statistics
 
 

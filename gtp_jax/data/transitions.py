@@ -111,6 +111,14 @@ def n_step(transitions: Transitions, n: int, gamma: float) -> Transitions:
     return transitions._replace(reward=reward, next_obs=transitions.next_obs[last], discount=discount)
 
 
+def chunks(transitions: Transitions, h: int) -> np.ndarray:
+    """Each transition's action and the h - 1 that followed: (N, h D). Past an episode's end its last action is repeated."""
+    ends = np.flatnonzero(transitions.end)
+    rows = np.arange(len(transitions.action))
+    last = ends[np.searchsorted(ends, rows)]
+    return np.concatenate([transitions.action[np.minimum(rows + i, last)] for i in range(h)], axis=1)
+
+
 def observation_statistics(obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (O,) of observations (N, O); a coordinate that hardly moves keeps unit scale."""
     std = obs.std(axis=0, dtype=np.float64)
