@@ -13,7 +13,6 @@ from experiments import datasets, restored
 from gtp_jax import agent, population, tasks
 from gtp_jax import placement as placing
 from gtp_jax.agent import AgentState, Batch
-from gtp_jax.agent_config import NUMBERS
 from gtp_jax.data import rewards, sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
@@ -64,10 +63,9 @@ def first_members(run: restored.Restored) -> restored.Restored:
 
     def reduce(program):
         members = program.members
-        swept = [name for name in NUMBERS if isinstance(program.fields[name], tuple)]
         order = sorted(range(len(members)), key=lambda i: not members[i].config.is_guided)
         rows = sorted({members[i].task: i for i in reversed(order)}.values())
-        values = (f"{name}={getattr(members[rows[0]].config, name):g}" for name in swept)
+        values = (f"{name}={getattr(members[rows[0]].config, name):g}" for name in program.swept)
         few = Program(" ".join([program.label, *values]), tuple(members[i] for i in rows))
         return few, jax.tree.map(lambda leaf: leaf[rows], run.states[program.label])
 
@@ -113,10 +111,9 @@ def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
     return found and datasets.with_rewards(found, transform)
 
 
-def judge(run: restored.Restored, label: str, name: str, data: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Advantages and weights (N,) that a program's critic gives some transitions of a task, at most `TRANSITIONS`."""
+def judge(run: restored.Restored, label: str, row: int, data: sources.Dataset) -> tuple[np.ndarray, agent.Judgement]:
+    """Some transitions (N,) of a task, at most `TRANSITIONS`, and what a member's critic says of them."""
     program = next(program for program in run.programs if program.label == label)
-    row = [member.task for member in program.members].index(name)
     member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[label])
     (block,), returns = _arranged(data, member, program)
     chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]
@@ -129,7 +126,7 @@ def judge(run: restored.Restored, label: str, name: str, data: sources.Dataset) 
     widths = len(state.obs_mean), len(state.action_mask)
     batch = Batch(widened(obs, widths[0]), widened(action, widths[1]), reward, widened(next_obs, widths[0]), discount)
     judged = jax.jit(functools.partial(agent.judge, config=program.structure))(state, jax.random.key(0), batch)
-    return tuple(np.asarray(each) for each in judged)
+    return chosen, jax.tree.map(np.asarray, judged)
 
 
 def _arranged(data: sources.Dataset, member: population.Member, program: Program):

@@ -135,8 +135,10 @@ def _film(record, task: Task, acts: dict[str, list[Episode]], album: Album, note
 
 
 def _judgement(record, run, label: str, name: str, data, album: Album) -> list[str]:
-    advantages, weights = behaviour.judge(run, label, name, data)
-    structure = next(program for program in run.programs if program.label == label).structure
+    program = next(program for program in run.programs if program.label == label)
+    row = [member.task for member in program.members].index(name)
+    _, (advantages, weights, _) = behaviour.judge(run, label, row, data)
+    structure = program.structure
     shown = {"advantage": advantages}
     if structure.is_guided and structure.guidance == "weights":
         shown["weight"] = weights

@@ -15,7 +15,6 @@ from experiments.workdir import Workdir
 from gtp_jax import checkpoint, population, processes, results, tasks
 from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
-from gtp_jax.agent_config import NUMBERS
 from gtp_jax.data import sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Evaluator, summarize
@@ -24,10 +23,11 @@ from gtp_jax.logging import MetricsLogger
 
 def member_names(program, members, with_label: bool) -> list[str]:
     """What some of a program's members are called in logs: by what they do not have in common."""
-    swept = [name for name in NUMBERS if isinstance(program.fields[name], tuple)]
     label = f"{program.label}/" * with_label
     return [
-        "-".join([f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in swept)])
+        "-".join(
+            [f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in program.swept)]
+        )
         for m in members
     ]
 

@@ -5,7 +5,8 @@
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
 with the table, command, date and hardware of those files, which `experiments.train` or `experiments.benchmark` wrote;
 `<!-- comparison: docs/results/NAME.json -->` with the success rates of one run, agents by tasks, a table each K; and
-`parts` or `acting` in the place of `table` with that part of a benchmark.
+`parts` or `acting` in the place of `table` with that part of a benchmark, and `credit` with what `experiments.credit`
+wrote.
 """
 
 import json
@@ -16,7 +17,7 @@ from experiments.benchmarks import acting, against, parts, populations
 from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
-_PLACE = re.compile(r"(<!-- (table|comparison|parts|acting): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (table|comparison|parts|acting|credit): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _seeds(run: dict) -> str:
@@ -34,6 +35,9 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
         if name in (runs[0] if kind == "table" else [kind]):
             (run,) = runs
             return f"{measured.table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
+    if kind == "credit":
+        (run,) = runs
+        return f"{gtp_tables.markdown(run['credit'])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":
         ((members, speeds),) = ((run["members"], run["timing"]["updates_per_s"]) for run in runs)
         lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]

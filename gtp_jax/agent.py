@@ -208,8 +208,16 @@ def _weights(config: AgentConfig, advantage: jax.Array) -> jax.Array:
     return losses.advantage_weights(advantage, **settings)
 
 
-def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentConfig) -> tuple[jax.Array, jax.Array]:
-    """What the critic says of a batch: advantages (B,), and the weights (B,) that `update` would give it.
+class Judgement(NamedTuple):
+    """What a critic says of B transitions."""
+
+    advantage: jax.Array  # (B,)
+    weight: jax.Array  # (B,) that `update` would give them in one batch
+    value: jax.Array  # (B,) of the data's action, by the lesser Q
+
+
+def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentConfig) -> Judgement:
+    """What the critic says of a batch.
 
     Args:
         key: consumed.
@@ -218,8 +226,8 @@ def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentCo
     """
     config = dataclasses.replace(config, **state.numbers)
     batch = batch._replace(reward=config.reward_scale * batch.reward)
-    _, (advantage, _) = _CRITICS[config.critic](config, state, state.critic, key, batch)
-    return advantage, _weights(config, advantage)
+    _, (advantage, q) = _CRITICS[config.critic](config, state, state.critic, key, batch)
+    return Judgement(advantage, _weights(config, advantage), jnp.min(q, axis=0))
 
 
 def update(

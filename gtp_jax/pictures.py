@@ -16,6 +16,44 @@ GOOD, BAD, GOAL, WALL = "#0072B2", "#D55E00", "#009E73", "0.25"
 DATA = matplotlib.colors.LinearSegmentedColormap.from_list("data", ["0.97", "0.65"])
 
 
+def _draw_maze(task: MazeTask, axes: pyplot.Axes) -> None:
+    """Walls, start (triangle) and goal."""
+    for (row, column), wall in np.ndenumerate(np.array(task.maze_map)):
+        if wall:
+            corner = task.cell_centre((row, column)) - task.cell_size / 2
+            axes.add_patch(pyplot.Rectangle(corner, task.cell_size, task.cell_size, color=WALL, lw=0))
+    axes.add_patch(pyplot.Circle(task.goal_xy, SUCCESS_RADIUS, fc=GOAL, ec=GOAL, alpha=0.5))
+    axes.plot(*task.cell_centre(task.start), "k^", ms=6, mec="white", zorder=5)
+    edge = 0.7 * task.cell_size  # of the walls around everything a little is enough
+    half = task.cell_size * np.array(np.array(task.maze_map).shape)[::-1] / 2 - edge
+    axes.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
+    axes.set_axis_off()
+
+
+def draw_values(
+    task: MazeTask, positions: np.ndarray, values: np.ndarray, distances: np.ndarray, file: pathlib.Path
+) -> None:
+    """Over the maze, the mean of what a critic says beside the true distance to the goal; both in ranks, far is dark.
+
+    Args:
+        positions: (N, 2) of world coordinates, in metres.
+        values, distances: (N,).
+        file: PNG to write.
+    """
+    rows, columns = np.array(task.maze_map).shape
+    x, y = (np.linspace(-n / 2, n / 2, 4 * n + 1) * task.cell_size for n in (columns, rows))
+    figure, panels = pyplot.subplots(1, 2, figsize=(7.2, 3.6 * rows / columns + 0.3), layout="constrained")
+    for axes, title, column in zip(panels, ("value", "nearness by the true distance"), (values, -distances)):
+        ranks = np.argsort(np.argsort(column)) / len(column)
+        sums, counts = (np.histogram2d(*positions.T, bins=(x, y), weights=each)[0] for each in (ranks, None))
+        means = np.ma.masked_invalid(np.divide(sums, counts, where=counts > 0, out=np.full_like(sums, np.nan)))
+        axes.pcolormesh(x, y, means.T, cmap="cividis", vmin=0, vmax=1)
+        _draw_maze(task, axes)
+        axes.set_title(title, fontsize=9)
+    figure.savefig(file, dpi=160, bbox_inches="tight", pad_inches=0.05)
+    pyplot.close(figure)
+
+
 def draw_paths(
     task: MazeTask,
     paths: Sequence[np.ndarray],
@@ -37,21 +75,12 @@ def draw_paths(
         x, y = ((np.arange(4 * n + 1) / 4 - n / 2) * task.cell_size for n in (columns, rows))
         counts, *_ = np.histogram2d(*positions.T, bins=(x, y))
         axes.pcolormesh(x, y, np.ma.masked_equal(counts, 0).T, norm=matplotlib.colors.LogNorm(), cmap=DATA)
-    for (row, column), wall in np.ndenumerate(np.array(task.maze_map)):
-        if wall:
-            corner = task.cell_centre((row, column)) - task.cell_size / 2
-            axes.add_patch(pyplot.Rectangle(corner, task.cell_size, task.cell_size, color=WALL, lw=0))
-    axes.add_patch(pyplot.Circle(task.goal_xy, SUCCESS_RADIUS, fc=GOAL, ec=GOAL, alpha=0.5))
+    _draw_maze(task, axes)
     for path, success in sorted(zip(paths, successes), key=lambda pair: pair[1], reverse=True):
         axes.plot(*path.T, color=GOOD if success else BAD, lw=0.8, alpha=0.8)
         if not success:
             axes.plot(*path[-1], "x", color=BAD, ms=5, mew=1.5, zorder=4)
-    axes.plot(*task.cell_centre(task.start), "k^", ms=6, mec="white", zorder=5)
     axes.set_title(f"{task.name}: {np.count_nonzero(successes)} of {len(successes)} reach the goal", fontsize=9)
-    edge = 0.7 * task.cell_size  # of the walls around everything a little is enough
-    half = task.cell_size * np.array([columns, rows]) / 2 - edge
-    axes.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]), aspect="equal")
-    axes.set_axis_off()
     figure.savefig(file, dpi=160, bbox_inches="tight", pad_inches=0.05)
     pyplot.close(figure)
 

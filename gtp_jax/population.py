@@ -22,7 +22,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from gtp_jax import agent
 from gtp_jax.agent import AgentState, Batch
-from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_config import NUMBERS, AgentConfig
 from gtp_jax.placement import MEMBERS, Placement
 
 EVERYONE = PartitionSpec()
@@ -56,6 +56,11 @@ class Program:
         """The members' settings by name; of those in which they differ, a tuple of all values."""
         values = {name: dict.fromkeys(getattr(m.config, name) for m in self.members) for name in _FIELDS}
         return {name: tuple(each) if len(each) > 1 else next(iter(each)) for name, each in values.items()}
+
+    @property
+    def swept(self) -> list[str]:
+        """Which of `agent_config.NUMBERS` the members differ in."""
+        return [name for name in NUMBERS if isinstance(self.fields[name], tuple)]
 
     @property
     def structure(self) -> AgentConfig:
@@ -203,8 +208,9 @@ def trainer(*, structure: AgentConfig, batch_size: int, num_steps: int, mesh: Me
 def actor(*, structure: AgentConfig, placement: Placement):
     """A function (states, observations (H, E, O), time, num_steps=K) -> actions (H, E, D), NumPy in and out.
 
-    Where agents act in chunks, D counts the numbers of a chunk. H are the members that this process answers for, `Placement.held`. A member's actions depend on its own key,
-    observations and the time, an integer such as the environment's step. One program is compiled for each K.
+    Where agents act in chunks, D counts the numbers of a chunk. H are the members that this process answers for,
+    `Placement.held`. A member's actions depend on its own key, observations and the time, an integer such as the
+    environment's step. One program is compiled for each K.
     """
 
     @functools.partial(jax.jit, static_argnames="num_steps")

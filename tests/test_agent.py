@@ -186,8 +186,10 @@ def test_a_batch_is_judged_as_an_update_judges_it():
     data, key = jax.tree.map(jnp.float32, bandit_data()), jax.random.key(5)
     _, metrics = jax.jit(functools.partial(agent.update, config=config, num_steps=NUM_STEPS))(state, key, data)
     key_critic = jax.random.split(key, 3)[0]
-    advantages, weights = jax.jit(functools.partial(agent.judge, config=config))(state, key_critic, data)
-    assert advantages.shape == weights.shape == (128,)
+    advantages, weights, values = jax.jit(functools.partial(agent.judge, config=config))(state, key_critic, data)
+    assert advantages.shape == weights.shape == values.shape == (128,)
+    q = agent.q_values(config, state.critic, data.obs, data.action)
+    np.testing.assert_allclose(values, np.min(q, axis=0), rtol=1e-4, atol=1e-6)
     assert np.std(advantages) == pytest.approx(float(metrics["advantage_std"]), rel=1e-4)
     assert np.mean(weights) == pytest.approx(float(metrics["weight_mean"]), rel=1e-4)
 

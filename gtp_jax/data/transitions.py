@@ -112,7 +112,7 @@ def n_step(transitions: Transitions, n: int, gamma: float) -> Transitions:
 
 
 def chunks(transitions: Transitions, h: int) -> np.ndarray:
-    """Each transition's action and the h - 1 that followed: (N, h D). Past an episode's end its last action is repeated."""
+    """Each transition's action and the h - 1 that followed, (N, h D); at an episode's end its last one is repeated."""
     ends = np.flatnonzero(transitions.end)
     rows = np.arange(len(transitions.action))
     last = ends[np.searchsorted(ends, rows)]
