@@ -1,18 +1,19 @@
-"""What holds a run in a maze back: credit (does the critic know the way?) or extraction (does the policy take it?).
+"""What the critic of a run in a maze knows of the way to the goal, beside what its policy makes of it.
 
     python -m experiments.credit DIR [DIR ...] [--out=FILE.json] [--config=FILE]
 
 DIR are working directories of `experiments.train` whose agents have a critic, in mazes, with their data at hand. It
-prints a table, a row for each agent (means over its seeds), and for the first seed of each agent draws the critic's
-values over the maze beside the true distance to the goal, DIR/values-[AGENT-]TASK.png (with matplotlib). The columns:
+prints a table with a row for each member, and draws its critic's values over the maze beside the true distance to the
+goal, DIR/values-[AGENT-]TASK-SEED.png (with matplotlib). The columns:
 
-- value: rank correlation of the critic's values with the negative true distance to the goal, over the data's states;
+- value: rank correlation of the critic's V(s) with the negative true distance to the goal, over the data's states;
 - advantage: rank correlation of its advantages with how much nearer the next AHEAD steps of the data come to the goal;
-- cloned, weighted: metres that these steps come nearer, the mean of the data, and by the weights of the policy;
+- weighted: metres that these steps come nearer on the mean, by the weights of the policy (all data together: about 0);
+- led: share of the maze's cells in which that is above 0;
 - success: of the last checkpoint, at the greatest K of the run's own evaluation.
 
-A policy that walks as its weighted data do comes nearer by the metres of `weighted` in AHEAD steps. If that is much and
-success is not, what fails is walking; if that is little, `value` and `advantage` say whether the critic knew better.
+They say what the critic knows on the whole. Whether an agent arrives may hang on one cell: see the picture, and the walks
+that `experiments.evaluate --pictures` draws.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ from gtp_jax.trust import refuse_links
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
 OUT = flags.DEFINE_string("out", None, "File that the table is written to too, as `experiments.tables` takes it.")
 
-COLUMNS = ("value", "advantage", "cloned", "weighted")
+COLUMNS = ("value", "advantage", "weighted", "led")
 AHEAD = {True: 50, False: 10}  # steps, of ants and of points: enough to tell a direction from a sway
 
 
@@ -48,19 +49,22 @@ def progress(task: MazeTask, data: sources.Dataset, chosen: np.ndarray) -> tuple
     return here, here - distance(later[:, :2])
 
 
-def measure(task: MazeTask, run: restored.Restored, label: str, row: int, data: sources.Dataset) -> dict:
-    """The row's columns of the table, and what a picture of its values is drawn from."""
+def measure(task: MazeTask, run: restored.Restored, label: str, row: int, data: sources.Dataset):
+    """`COLUMNS` of a member by name, and of N transitions position (N, 2), value (N,) and distance to the goal (N,)."""
     chosen, judged = behaviour.judge(run, label, row, data)
     here, nearer = progress(task, data, chosen)
     known = np.isfinite(here) & np.isfinite(nearer)  # a body that leans on a wall may be in it
-    here, nearer, advantage, weight, value = (x[known] for x in (here, nearer, *judged))
-    return {
-        "value": stats.spearmanr(value, -here).statistic,
-        "advantage": stats.spearmanr(advantage, nearer).statistic,
-        "cloned": nearer.mean(),
-        "weighted": np.average(nearer, weights=weight),
-        "map": (data.transitions.obs[chosen, :2][known], value, here),
-    }
+    positions = data.transitions.obs[chosen, :2][known]
+    here, nearer, advantage, weight, value = (each[known] for each in (here, nearer, *judged))
+    _, cell = np.unique([task.cell_of(xy) for xy in positions], axis=0, return_inverse=True)
+    gained = [np.average(nearer[cell == each], weights=weight[cell == each]) for each in range(cell.max() + 1)]
+    columns = (
+        stats.spearmanr(value, -here).statistic,
+        stats.spearmanr(advantage, nearer).statistic,
+        np.average(nearer, weights=weight),
+        np.mean(np.array(gained) > 0),
+    )
+    return dict(zip(COLUMNS, columns)), positions, value, here
 
 
 def successes(workdir: pathlib.Path, num_members: int) -> list[float | None]:
@@ -73,7 +77,7 @@ def successes(workdir: pathlib.Path, num_members: int) -> list[float | None]:
 
 
 def rows_of(workdir: pathlib.Path, stack: contextlib.ExitStack) -> list[list[str]]:
-    """A row of the table for each agent and task of a run, whose values are drawn on the way.
+    """A row of the table for each member of a run, whose values are drawn on the way.
 
     Raises:
         UserError: it is no run in a maze with a critic, or its data are not at hand.
@@ -81,30 +85,30 @@ def rows_of(workdir: pathlib.Path, stack: contextlib.ExitStack) -> list[list[str
     refuse_links(workdir)
     run = restored.restore(workdir, stack)
     scores = iter(successes(workdir, sum(len(program.members) for program in run.programs)))
+    data = {name: behaviour.local_data(run, name) for name in run.config.tasks}
     rows = []
     for program in run.programs:
         if not program.structure.uses_critic:
             raise UserError(f"{program.label} of {workdir} has no critic to ask")
-        groups = {}
-        for row, member in enumerate(program.members):
-            groups.setdefault((member.task, member.config), []).append((row, next(scores)))
-        for (name, config), members in groups.items():
-            task = tasks.get(name)
+        for row, (member, score) in enumerate(zip(program.members, scores)):
+            task = tasks.get(member.task)
             if not isinstance(task, MazeTask):
-                raise UserError(f"{name} of {workdir} is no maze")
-            if (data := behaviour.local_data(run, name)) is None:
-                raise UserError(f"the data of {name} of {workdir} are not at hand")
-            found = [measure(task, run, program.label, row, data) for row, _ in members]
-            numbers = [f"{name}={getattr(config, name):g}" for name in program.swept]
-            rows.append([workdir.name, " ".join([program.label, *numbers]), name])
-            rows[-1] += [f"{np.mean([each[column] for each in found]):.2f}" for column in COLUMNS]
-            known = [score for _, score in members if score is not None]
-            rows[-1].append(f"{np.mean(known):.3f}" if known else "")
+                raise UserError(f"{task.name} of {workdir} is no maze")
+            if data[task.name] is None:
+                raise UserError(f"the data of {task.name} of {workdir} are not at hand")
+            found, positions, value, distance = measure(task, run, program.label, row, data[task.name])
+            numbers = [f"{name}={getattr(member.config, name):g}" for name in program.swept]
+            cells = [f"{each:.2f}" for each in found.values()]
+            success = "" if score is None else f"{score:.2f}"
+            rows.append(
+                [workdir.name, " ".join([program.label, *numbers]), task.name, f"{member.seed}", *cells, success]
+            )
             if importlib.util.find_spec("matplotlib"):
                 from gtp_jax import pictures
 
-                parts = ["values", *[program.label] * (len(run.programs) > 1), *numbers, *name.split("/")]
-                pictures.draw_values(task, *found[0]["map"], workdir / f"{'-'.join(parts)}.png")
+                label = [program.label] * (len(run.programs) > 1)
+                parts = ["values", *label, *numbers, *task.name.split("/"), f"seed{member.seed}"]
+                pictures.draw_values(task, positions, value, distance, workdir / f"{'-'.join(parts)}.png")
     return rows
 
 
@@ -112,7 +116,7 @@ def main(stack: contextlib.ExitStack, *folders: str) -> None:
     if CONFIG.value is not None:
         len(CONFIG.value)  # reading it runs the file, and what that registers is there
     rows = [row for folder in folders for row in rows_of(pathlib.Path(folder).expanduser().absolute(), stack)]
-    table = [["run", "agent", "task", *COLUMNS, "success"], *rows]
+    table = [["run", "agent", "task", "seed", *COLUMNS, "success"], *rows]
     print(f"\n{tables.markdown(table)}")
     if OUT.value is not None:
         try:

@@ -213,7 +213,7 @@ class Judgement(NamedTuple):
 
     advantage: jax.Array  # (B,)
     weight: jax.Array  # (B,) that `update` would give them in one batch
-    value: jax.Array  # (B,) of the data's action, by the lesser Q
+    value: jax.Array  # (B,) that the advantage is over: V(s), or Q of the policy's action
 
 
 def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentConfig) -> Judgement:
@@ -226,8 +226,9 @@ def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentCo
     """
     config = dataclasses.replace(config, **state.numbers)
     batch = batch._replace(reward=config.reward_scale * batch.reward)
-    _, (advantage, q) = _CRITICS[config.critic](config, state, state.critic, key, batch)
-    return Judgement(advantage, _weights(config, advantage), jnp.min(q, axis=0))
+    _, (advantage, _) = _CRITICS[config.critic](config, state, state.critic, key, batch)
+    q = jnp.min(q_values(config, state.critic_target, batch.obs, batch.action), axis=0)
+    return Judgement(advantage, _weights(config, advantage), q - advantage)
 
 
 def update(
