@@ -12,8 +12,8 @@ goal, DIR/values-[AGENT-]TASK-SEED.png (with matplotlib). The columns:
 - led: share of the maze's cells in which that is above 0;
 - success: of the last checkpoint, at the greatest K of the run's own evaluation.
 
-They say what the critic knows on the whole. Whether an agent arrives may hang on one cell: see the picture, and the walks
-that `experiments.evaluate --pictures` draws.
+They say what the critic knows on the whole. Whether an agent arrives may hang on one cell: see the picture, and the
+walks that `experiments.evaluate --pictures` draws.
 """
 
 import contextlib
