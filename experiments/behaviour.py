@@ -1,4 +1,4 @@
-"""What the agents of a run do and think at its last checkpoint: walks, samples, advantages and weights."""
+"""What the agents of a run do and think at its last checkpoint: walks, samples, advantages and weights, credit."""
 
 import contextlib
 import functools
@@ -8,19 +8,22 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy import stats
 
 from experiments import datasets, restored
-from gtp_jax import agent, population, tasks
+from gtp_jax import agent, geodesics, population, tasks
 from gtp_jax import placement as placing
 from gtp_jax.agent import AgentState, Batch
-from gtp_jax.data import rewards, sources
+from gtp_jax.data import rewards, sources, transitions
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.population import Program
-from gtp_jax.tasks import MultigoalTask, Task
+from gtp_jax.tasks import MazeTask, MultigoalTask, Task
 
 EPISODES = 10  # of one member of each maze
 TRANSITIONS = 20_000  # that are judged
+CREDIT = ("value", "advantage", "weighted", "led")  # columns that `experiments.credit` explains
+AHEAD = {True: 50, False: 10}  # steps, of ants and of points: enough to tell a direction from a sway
 
 
 class Episode(NamedTuple):
@@ -133,3 +136,29 @@ def _arranged(data: sources.Dataset, member: population.Member, program: Program
     ahead = program.num_step_returns, program.structure.action_chunk
     blocks, returns = datasets.arranger({member.task: data})([member.kind], *ahead)
     return list(blocks.values()), returns[member.kind]
+
+
+def progress(task: MazeTask, data: sources.Dataset, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance to the goal (N,) at some transitions, and how much nearer the data come in `AHEAD` steps; metres."""
+    distance, ahead = geodesics.distance(task), AHEAD[task.is_ant]
+    later = transitions.n_step(data.transitions, ahead, 1.0).next_obs[chosen]
+    here = distance(data.transitions.obs[chosen, :2])
+    return here, here - distance(later[:, :2])
+
+
+def credit(task: MazeTask, run: restored.Restored, label: str, row: int, data: sources.Dataset):
+    """`CREDIT` of a member by name, and of N transitions position (N, 2), value (N,) and distance to the goal (N,)."""
+    chosen, judged = judge(run, label, row, data)
+    here, nearer = progress(task, data, chosen)
+    known = np.isfinite(here) & np.isfinite(nearer)  # a body that leans on a wall may be in it
+    positions = data.transitions.obs[chosen, :2][known]
+    here, nearer, advantage, weight, value = (each[known] for each in (here, nearer, *judged))
+    _, cell = np.unique([task.cell_of(xy) for xy in positions], axis=0, return_inverse=True)
+    gained = [np.average(nearer[cell == each], weights=weight[cell == each]) for each in range(cell.max() + 1)]
+    columns = (
+        stats.spearmanr(value, -here).statistic,
+        stats.spearmanr(advantage, nearer).statistic,
+        np.average(nearer, weights=weight),
+        np.mean(np.array(gained) > 0),
+    )
+    return dict(zip(CREDIT, columns)), positions, value, here

@@ -22,49 +22,17 @@ import json
 import pathlib
 import sys
 
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
-from scipy import stats
 
 from experiments import behaviour, cli, restored
-from gtp_jax import geodesics, results, tables, tasks
-from gtp_jax.data import sources, transitions
+from gtp_jax import results, tables, tasks
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask
 from gtp_jax.trust import refuse_links
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the run's objective.")
 OUT = flags.DEFINE_string("out", None, "File that the table is written to too, as `experiments.tables` takes it.")
-
-COLUMNS = ("value", "advantage", "weighted", "led")
-AHEAD = {True: 50, False: 10}  # steps, of ants and of points: enough to tell a direction from a sway
-
-
-def progress(task: MazeTask, data: sources.Dataset, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the goal (N,) at some transitions, and how much nearer the data come in `AHEAD` steps; metres."""
-    distance, ahead = geodesics.distance(task), AHEAD[task.is_ant]
-    later = transitions.n_step(data.transitions, ahead, 1.0).next_obs[chosen]
-    here = distance(data.transitions.obs[chosen, :2])
-    return here, here - distance(later[:, :2])
-
-
-def measure(task: MazeTask, run: restored.Restored, label: str, row: int, data: sources.Dataset):
-    """`COLUMNS` of a member by name, and of N transitions position (N, 2), value (N,) and distance to the goal (N,)."""
-    chosen, judged = behaviour.judge(run, label, row, data)
-    here, nearer = progress(task, data, chosen)
-    known = np.isfinite(here) & np.isfinite(nearer)  # a body that leans on a wall may be in it
-    positions = data.transitions.obs[chosen, :2][known]
-    here, nearer, advantage, weight, value = (each[known] for each in (here, nearer, *judged))
-    _, cell = np.unique([task.cell_of(xy) for xy in positions], axis=0, return_inverse=True)
-    gained = [np.average(nearer[cell == each], weights=weight[cell == each]) for each in range(cell.max() + 1)]
-    columns = (
-        stats.spearmanr(value, -here).statistic,
-        stats.spearmanr(advantage, nearer).statistic,
-        np.average(nearer, weights=weight),
-        np.mean(np.array(gained) > 0),
-    )
-    return dict(zip(COLUMNS, columns)), positions, value, here
 
 
 def successes(workdir: pathlib.Path, num_members: int) -> list[float | None]:
@@ -96,7 +64,7 @@ def rows_of(workdir: pathlib.Path, stack: contextlib.ExitStack) -> list[list[str
                 raise UserError(f"{task.name} of {workdir} is no maze")
             if data[task.name] is None:
                 raise UserError(f"the data of {task.name} of {workdir} are not at hand")
-            found, positions, value, distance = measure(task, run, program.label, row, data[task.name])
+            found, positions, value, distance = behaviour.credit(task, run, program.label, row, data[task.name])
             numbers = [f"{name}={getattr(member.config, name):g}" for name in program.swept]
             cells = [f"{each:.2f}" for each in found.values()]
             success = "" if score is None else f"{score:.2f}"
@@ -116,7 +84,7 @@ def main(stack: contextlib.ExitStack, *folders: str) -> None:
     if CONFIG.value is not None:
         len(CONFIG.value)  # reading it runs the file, and what that registers is there
     rows = [row for folder in folders for row in rows_of(pathlib.Path(folder).expanduser().absolute(), stack)]
-    table = [["run", "agent", "task", "seed", *COLUMNS, "success"], *rows]
+    table = [["run", "agent", "task", "seed", *behaviour.CREDIT, "success"], *rows]
     print(f"\n{tables.markdown(table)}")
     if OUT.value is not None:
         try:
