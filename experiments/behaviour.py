@@ -1,4 +1,4 @@
-"""What the agents of a run do and think at its last checkpoint: walks, samples, advantages and weights, credit."""
+"""What the agents of a run do and think at its last checkpoint: walks, samples, advantages and weights."""
 
 import contextlib
 import functools
@@ -8,22 +8,20 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import stats
 
 from experiments import datasets, restored
-from gtp_jax import agent, geodesics, population, tasks
+from gtp_jax import agent, tasks
 from gtp_jax import placement as placing
 from gtp_jax.agent import AgentState, Batch
-from gtp_jax.data import rewards, sources, transitions
+from gtp_jax.agent_config import AgentConfig
+from gtp_jax.data import rewards, sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.population import Program
-from gtp_jax.tasks import MazeTask, MultigoalTask, Task
+from gtp_jax.tasks import MultigoalTask, Task
 
 EPISODES = 10  # of one member of each maze
 TRANSITIONS = 20_000  # that are judged
-CREDIT = ("value", "advantage", "weighted", "led")  # columns that `experiments.credit` explains
-AHEAD = {True: 50, False: 10}  # steps, of ants and of points: enough to tell a direction from a sway
 
 
 class Episode(NamedTuple):
@@ -51,11 +49,11 @@ def episodes(
 
 def trajectories(task: MultigoalTask, program: Program, state: AgentState, steps: Sequence[int], seed: int):
     """What the first member makes of the same noise: from it to actions, (K + 1, 1000, D) by K."""
-    obs_dim, action_dim = task.widths
+    obs_dim, action_dim = program.widths(task.widths)
     actor = jax.tree.map(lambda leaf: leaf[0], state.actor_ema)
     obs, mask = np.zeros((1000, obs_dim)), jnp.ones(action_dim)
     arguments = (program.members[0].config, actor, jax.random.key(seed), obs, mask)
-    return {k: np.asarray(agent.trajectory(*arguments, k)) for k in steps}
+    return {k: np.asarray(agent.trajectory(*arguments, k))[..., : task.widths[1]] for k in steps}
 
 
 def first_members(run: restored.Restored) -> restored.Restored:
@@ -114,11 +112,12 @@ def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
     return found and datasets.with_rewards(found, transform)
 
 
-def judge(run: restored.Restored, label: str, row: int, data: sources.Dataset) -> tuple[np.ndarray, agent.Judgement]:
-    """Some transitions (N,) of a task, at most `TRANSITIONS`, and what a member's critic says of them."""
-    program = next(program for program in run.programs if program.label == label)
-    member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[label])
-    (block,), returns = _arranged(data, member, program)
+def judge(run: restored.Restored, program: Program, row: int, data: sources.Dataset):
+    """Which transitions (N,) of the data were judged, at most `TRANSITIONS`, and the `agent.Judgement` of a member."""
+    member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[program.label])
+    ahead = program.num_step_returns, program.structure.action_chunk
+    blocks, returns = datasets.arranger({member.task: data})([member.kind], *ahead)
+    block, returns = blocks[member.task], returns[member.kind]
     chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]
     obs, action, next_obs = (column[chosen] for column in block)
     reward, discount = (column[chosen] for column in returns)
@@ -128,37 +127,10 @@ def judge(run: restored.Restored, label: str, row: int, data: sources.Dataset) -
 
     widths = len(state.obs_mean), len(state.action_mask)
     batch = Batch(widened(obs, widths[0]), widened(action, widths[1]), reward, widened(next_obs, widths[0]), discount)
-    judged = jax.jit(functools.partial(agent.judge, config=program.structure))(state, jax.random.key(0), batch)
+    judged = _judge(program.structure)(state, jax.random.key(0), batch)
     return chosen, jax.tree.map(np.asarray, judged)
 
 
-def _arranged(data: sources.Dataset, member: population.Member, program: Program):
-    ahead = program.num_step_returns, program.structure.action_chunk
-    blocks, returns = datasets.arranger({member.task: data})([member.kind], *ahead)
-    return list(blocks.values()), returns[member.kind]
-
-
-def progress(task: MazeTask, data: sources.Dataset, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to the goal (N,) at some transitions, and how much nearer the data come in `AHEAD` steps; metres."""
-    distance, ahead = geodesics.distance(task), AHEAD[task.is_ant]
-    later = transitions.n_step(data.transitions, ahead, 1.0).next_obs[chosen]
-    here = distance(data.transitions.obs[chosen, :2])
-    return here, here - distance(later[:, :2])
-
-
-def credit(task: MazeTask, run: restored.Restored, label: str, row: int, data: sources.Dataset):
-    """`CREDIT` of a member by name, and of N transitions position (N, 2), value (N,) and distance to the goal (N,)."""
-    chosen, judged = judge(run, label, row, data)
-    here, nearer = progress(task, data, chosen)
-    known = np.isfinite(here) & np.isfinite(nearer)  # a body that leans on a wall may be in it
-    positions = data.transitions.obs[chosen, :2][known]
-    here, nearer, advantage, weight, value = (each[known] for each in (here, nearer, *judged))
-    _, cell = np.unique([task.cell_of(xy) for xy in positions], axis=0, return_inverse=True)
-    gained = [np.average(nearer[cell == each], weights=weight[cell == each]) for each in range(cell.max() + 1)]
-    columns = (
-        stats.spearmanr(value, -here).statistic,
-        stats.spearmanr(advantage, nearer).statistic,
-        np.average(nearer, weights=weight),
-        np.mean(np.array(gained) > 0),
-    )
-    return dict(zip(CREDIT, columns)), positions, value, here
+@functools.cache
+def _judge(structure: AgentConfig):
+    return jax.jit(functools.partial(agent.judge, config=structure))

@@ -137,10 +137,9 @@ def _film(record, task: Task, acts: dict[str, list[Episode]], album: Album, note
 def _judgement(record, run, label: str, name: str, data, album: Album) -> list[str]:
     program = next(program for program in run.programs if program.label == label)
     row = [member.task for member in program.members].index(name)
-    _, (advantages, weights, _) = behaviour.judge(run, label, row, data)
-    structure = program.structure
+    _, (advantages, weights, _) = behaviour.judge(run, program, row, data)
     shown = {"advantage": advantages}
-    if structure.is_guided and structure.guidance == "weights":
+    if program.structure.is_guided and program.structure.guidance == "weights":
         shown["weight"] = weights
     words = [f"advantages from {advantages.min():.3g} to {advantages.max():.3g}, median {np.median(advantages):.3g}"]
     if "weight" in shown:

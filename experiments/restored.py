@@ -119,8 +119,9 @@ def play(
     """
     act = population.actor(structure=program.structure, placement=placement)
 
-    def act_now(obs, t):
-        return act(state, obs, t, num_steps=num_steps)
-
-    description, chunk = f"evaluation of {program.label}, K={num_steps}", program.structure.action_chunk
-    return evaluator(act_now, description, chunk=chunk, log=log)
+    return evaluator(
+        lambda obs, t: act(state, obs, t, num_steps=num_steps),
+        f"evaluation of {program.label}, K={num_steps}",
+        chunk=program.structure.action_chunk,
+        log=log,
+    )

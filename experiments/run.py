@@ -23,11 +23,9 @@ from gtp_jax.logging import MetricsLogger
 
 def member_names(program, members, with_label: bool) -> list[str]:
     """What some of a program's members are called in logs: by what they do not have in common."""
-    label = f"{program.label}/" * with_label
+    label, swept = f"{program.label}/" * with_label, program.swept
     return [
-        "-".join(
-            [f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in program.swept)]
-        )
+        "-".join([f"{label}{m.task}", f"seed{m.seed}", *(f"{name}{getattr(m.config, name):g}" for name in swept)])
         for m in members
     ]
 

@@ -3,10 +3,9 @@
     python -m experiments.tables
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
-with the table, command, date and hardware of those files, which `experiments.train` or `experiments.benchmark` wrote;
+with the table, command, date and hardware of those files, which `experiments.train`, `.benchmark` or `.credit` wrote;
 `<!-- comparison: docs/results/NAME.json -->` with the success rates of one run, agents by tasks, a table each K; and
-`parts` or `acting` in the place of `table` with that part of a benchmark, and `credit` with what `experiments.credit`
-wrote.
+`parts` or `acting` in the place of `table` with that part of a benchmark.
 """
 
 import json
@@ -17,7 +16,7 @@ from experiments.benchmarks import acting, against, parts, populations
 from gtp_jax import tables as gtp_tables
 
 ROOT = pathlib.Path(__file__).parents[1]
-_PLACE = re.compile(r"(<!-- (table|comparison|parts|acting|credit): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (table|comparison|parts|acting): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _seeds(run: dict) -> str:
@@ -30,14 +29,17 @@ def _seeds(run: dict) -> str:
 def section(kind: str, paths: list[pathlib.Path]) -> str:
     """The Markdown that stands for some results.json files."""
     runs = [json.loads(path.read_text()) for path in paths]
-    benchmarks = {"populations": populations, "against": against, "parts": parts, "acting": acting}
-    for name, measured in benchmarks.items():
+    renderers = {
+        "populations": populations.table,
+        "against": against.table,
+        "parts": parts.table,
+        "acting": acting.table,
+        "credit": gtp_tables.markdown,
+    }
+    for name, table in renderers.items():
         if name in (runs[0] if kind == "table" else [kind]):
             (run,) = runs
-            return f"{measured.table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
-    if kind == "credit":
-        (run,) = runs
-        return f"{gtp_tables.markdown(run['credit'])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
+            return f"{table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":
         ((members, speeds),) = ((run["members"], run["timing"]["updates_per_s"]) for run in runs)
         lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]

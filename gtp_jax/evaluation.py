@@ -20,7 +20,7 @@ class Episodes(NamedTuple):
     returns: np.ndarray  # (E,) float64
     successes: np.ndarray  # (E,) bool
     lengths: np.ndarray  # (E,) int64, steps
-    actions: np.ndarray  # (E, D) float32, the first of each episode
+    actions: np.ndarray  # (E, h D) float32, the first of each episode, or the first chunk
     crashed: np.ndarray  # (E,) bool, where the environment raised an error
 
 

@@ -20,7 +20,7 @@ def program(state: AgentState, *, config: AgentConfig, widths: tuple[int, int], 
     Args:
         state: of one agent, whose weights the program holds.
         config: its settings.
-        widths: O and D of its task, beside which another may be wider.
+        widths: O and D of its task, beside which another may be wider; `Program.widths` where it acts in chunks.
         num_steps: K.
     """
     obs_dim, action_dim = widths

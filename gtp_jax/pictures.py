@@ -30,6 +30,12 @@ def _draw_maze(task: MazeTask, axes: pyplot.Axes) -> None:
     axes.set_axis_off()
 
 
+def _bins(task: MazeTask) -> tuple[np.ndarray, np.ndarray]:
+    """Edges along x and y, four to a cell."""
+    rows, columns = np.array(task.maze_map).shape
+    return tuple((np.arange(4 * n + 1) / 4 - n / 2) * task.cell_size for n in (columns, rows))
+
+
 def draw_values(
     task: MazeTask, positions: np.ndarray, values: np.ndarray, distances: np.ndarray, file: pathlib.Path
 ) -> None:
@@ -41,7 +47,7 @@ def draw_values(
         file: PNG to write.
     """
     rows, columns = np.array(task.maze_map).shape
-    x, y = (np.linspace(-n / 2, n / 2, 4 * n + 1) * task.cell_size for n in (columns, rows))
+    x, y = _bins(task)
     figure, panels = pyplot.subplots(1, 2, figsize=(7.2, 3.6 * rows / columns + 0.3), layout="constrained")
     for axes, title, column in zip(panels, ("value", "nearness by the true distance"), (values, -distances)):
         ranks = np.argsort(np.argsort(column)) / len(column)
@@ -72,7 +78,7 @@ def draw_paths(
     rows, columns = np.array(task.maze_map).shape
     figure, axes = pyplot.subplots(figsize=(3.6, 3.6 * rows / columns + 0.3), layout="constrained")
     if positions is not None:
-        x, y = ((np.arange(4 * n + 1) / 4 - n / 2) * task.cell_size for n in (columns, rows))
+        x, y = _bins(task)
         counts, *_ = np.histogram2d(*positions.T, bins=(x, y))
         axes.pcolormesh(x, y, np.ma.masked_equal(counts, 0).T, norm=matplotlib.colors.LogNorm(), cmap=DATA)
     _draw_maze(task, axes)

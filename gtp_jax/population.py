@@ -60,7 +60,7 @@ class Program:
     @property
     def swept(self) -> list[str]:
         """Which of `agent_config.NUMBERS` the members differ in."""
-        return [name for name in NUMBERS if isinstance(self.fields[name], tuple)]
+        return [name for name in NUMBERS if len({getattr(member.config, name) for member in self.members}) > 1]
 
     @property
     def structure(self) -> AgentConfig:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_run import read
 
-from experiments import behaviour
+from experiments import wayfinding
 from gtp_jax.data.sources import Dataset
 from gtp_jax.data.transitions import Transitions
 from gtp_jax.tasks import get
@@ -26,13 +26,13 @@ def walk(x):
 @pytest.mark.parametrize("direction, nearer", [(1, 1.0), (-1, -1.0)])
 def test_progress_is_how_much_nearer_the_data_come(direction, nearer):
     data = walk(np.linspace(1, -1, 21)[::direction])  # the goal is at (-1, 1); ten steps are a metre
-    here, gained = behaviour.progress(POINT, data, np.array([0, 5]))
+    here, gained = wayfinding.progress(POINT, data, np.array([0, 5]))
     assert here[0] == pytest.approx(2 if direction == 1 else 0, abs=0.13)
     np.testing.assert_allclose(gained, nearer, atol=0.13)
 
 
 def test_progress_ends_where_the_walk_does():
-    _, gained = behaviour.progress(POINT, walk(np.linspace(1, -1, 21)), np.array([15]))
+    _, gained = wayfinding.progress(POINT, walk(np.linspace(1, -1, 21)), np.array([15]))
     np.testing.assert_allclose(gained, 0.5, atol=0.13)
 
 
