@@ -34,7 +34,7 @@ def main(_: contextlib.ExitStack, task_name: str) -> None:
         task = get(task_name)
         if isinstance(task, OGBenchTask):
             generator, path = generate_ogbench, generate_ogbench.path(task, **contents)
-        elif isinstance(task, MazeTask) and task.minari_id:
+        elif isinstance(task, MazeTask):
             generator, path = generate_mazes, get_dataset_path(generate_mazes.dataset_id(task, **contents))
         else:
             raise UserError(f"{task_name} has no data set that can be made")

@@ -1,10 +1,11 @@
-"""Trains the goal-directed ant controller that walks through the generated AntMaze data; SAC on an endless plane.
+"""Trains the goal-directed ant controllers that walk through the generated AntMaze data; SAC on an endless plane.
 
     python -m experiments.train_ant_controller --out=gtp_jax/data/ant_controller.npz
+    python -m experiments.train_ant_controller --d4rl --out=gtp_jax/data/d4rl_ant_controller.npz
 
-About 7 minutes on one core: 60k updates over 245k environment steps. The environment is AntMaze-v4's own ant without
-walls; a maze is walked with the help of a planner (`gtp_jax.data.planner`). The policy sees the symmetric features of
-`gtp_jax.data.controllers`, where the shipped weights run in NumPy.
+About 7 minutes on one core: 60k updates over 245k environment steps. The environment is AntMaze-v4's own ant, or
+D4RL's, without walls; a maze is walked with the help of a planner (`gtp_jax.data.planner`). The policy sees the
+symmetric features of `gtp_jax.data.controllers`, where the shipped weights run in NumPy.
 """
 
 import contextlib
@@ -23,9 +24,11 @@ from gymnasium.envs.mujoco.ant_v4 import AntEnv
 from tqdm import tqdm
 
 from experiments import cli
+from gtp_jax import environments
 from gtp_jax.data import controllers
 
-_OUT = flags.DEFINE_string("out", str(controllers.ANT_WEIGHTS), "File of the trained weights.")
+_OUT = flags.DEFINE_string("out", None, "File of the trained weights.", required=True)
+_D4RL = flags.DEFINE_bool("d4rl", False, "D4RL's ant: a fifth of the torque, and steps of twice the length.")
 _UPDATES = flags.DEFINE_integer("updates", 60_000, "Gradient steps in all.", lower_bound=64)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of everything random.", lower_bound=0)
 
@@ -37,7 +40,7 @@ NUM_STEP_RETURN = 3
 GAMMA, TARGET_RATE, ACTOR_EMA_RATE = 0.98, 0.01, 0.001
 LEARNING_RATE, FINAL_LEARNING_RATE, CONSTANT_FRACTION = 5e-4, 5e-5, 0.4
 TARGET_ENTROPY = -4.0
-FRAME_SKIP, STEP_SECONDS = 5, 0.05  # AntMaze-v4's
+FRAME_SKIP = 5  # AntMaze-v4's
 
 
 # ------------------------------------------------------------------------------------------------- environment
@@ -46,9 +49,11 @@ FRAME_SKIP, STEP_SECONDS = 5, 0.05  # AntMaze-v4's
 class AntPlane:
     """One ant on a plane with a goal that keeps moving; episodes end only when it falls."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int, d4rl: bool):
         self._rng = np.random.default_rng(seed)
         self._env = AntEnv(exclude_current_positions_from_observation=False)
+        if d4rl:
+            environments.make_d4rls_ant(self._env.model)
         self.reset()
 
     def reset(self) -> None:
@@ -86,7 +91,7 @@ class AntPlane:
         ahead /= np.linalg.norm(ahead)
         data.ctrl[:] = action
         mujoco.mj_step(self._env.model, data, nstep=FRAME_SKIP)
-        velocity = (data.qpos[:2] - start) / STEP_SECONDS
+        velocity = (data.qpos[:2] - start) / (FRAME_SKIP * self._env.model.opt.timestep)
         forward, lateral = velocity @ ahead, abs(ahead[0] * velocity[1] - ahead[1] * velocity[0])
         upright = 1.0 - 2.0 * (data.qpos[4] ** 2 + data.qpos[5] ** 2)
         yaw = 2.0 * np.arctan2(data.qpos[6], data.qpos[3])
@@ -117,8 +122,8 @@ class Transitions(NamedTuple):
 class Rollout:
     """Environments in step, each with the side of the body that leads."""
 
-    def __init__(self, seed: int):
-        self._envs = [AntPlane(seed * 1000 + i) for i in range(NUM_ENVS)]
+    def __init__(self, seed: int, d4rl: bool):
+        self._envs = [AntPlane(seed * 1000 + i, d4rl) for i in range(NUM_ENVS)]
         self._quadrants = None
 
     def _look(self) -> tuple[np.ndarray, np.ndarray]:
@@ -300,7 +305,7 @@ def save(path: str, actor_params) -> None:
 def main(_: contextlib.ExitStack) -> None:
     # ------------------------------------------------------------------ set-up
     rng = np.random.default_rng(_SEED.value)
-    rollout = Rollout(_SEED.value)
+    rollout = Rollout(_SEED.value, _D4RL.value)
     num_chunks = -(-_UPDATES.value // CHUNK_UPDATES)
     state, run_updates = make_learner(num_chunks * CHUNK_UPDATES, _SEED.value)
     chunk_rows, row_size = NUM_ENVS * CHUNK_STEPS, 2 * controllers.NUM_FEATURES + controllers.NUM_ACTIONS + 2

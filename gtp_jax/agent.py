@@ -1,8 +1,8 @@
 """One agent: its state, one update on one batch, and acting. Pure functions, ready for vmap and scan.
 
 The actor is a solution map trained by one of `objectives.OBJECTIVES`, guided by advantage weights or by a linear Q
-term; the critic is either the paper's (TD with K-step samples of the EMA actor) or an expectile critic that never
-samples. With eta = 0, and one action a decision, there is no critic: its fields are None and cost nothing.
+term; the critic is the paper's (TD with K-step samples of the EMA actor), implicit Q-learning, or V alone: the last two
+never sample. With eta = 0, and one action a decision, there is no critic: its fields are None and cost nothing.
 """
 
 import dataclasses
@@ -114,8 +114,10 @@ def init(
     actor = networks.SolutionMapNetwork(config.hidden_dims, action_dim).init(key_actor, obs, action, t, t)
     critic = critic_opt = None
     if config.uses_critic:
-        critic = {"q": networks.QEnsemble(config.critic_hidden_dims).init(key_q, obs, action)}
-        if config.critic == "expectile":
+        critic = {}
+        if config.critic != "value":
+            critic["q"] = networks.QEnsemble(config.critic_hidden_dims).init(key_q, obs, action)
+        if config.critic != "td":
             critic["v"] = networks.ValueNetwork(config.critic_hidden_dims).init(key_v, obs)
         critic_opt = critic_optimizer.init(critic)
     return AgentState(
@@ -173,7 +175,8 @@ def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex
     target = losses.td_target(batch.reward, batch.discount, next_values)
     q = q_values(config, critic, batch.obs, batch.action)
     q_target = q_values(config, state.critic_target, batch.obs, batch.action)
-    return jnp.mean(losses.td_critic_loss(q, target)), (jnp.min(q_target, axis=0) - jnp.min(values, axis=0), q)
+    values = jnp.min(values, axis=0)
+    return jnp.mean(losses.td_critic_loss(q, target)), (jnp.min(q_target, axis=0) - values, values)
 
 
 def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
@@ -185,10 +188,24 @@ def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, ke
     target = losses.td_target(batch.reward, batch.discount, next_values[None])
     q = q_values(config, critic, batch.obs, batch.action)
     value_loss = losses.expectile_loss(values, q_target, expectile=config.expectile)
-    return jnp.mean(losses.td_critic_loss(q, target) + value_loss), (q_target - values, q)
+    return jnp.mean(losses.td_critic_loss(q, target) + value_loss), (q_target - values, values)
 
 
-_CRITICS = {"td": _td_critic, "expectile": _expectile_critic}
+def _value_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
+    """V alone, an upper expectile of what n steps of the data came to; A = n-step return + gamma^n V(s_n) - V(s).
+
+    Action-free as in HIQL (Park et al., 2023, arXiv 2307.11949, eq. 4 and 6). A Q has to tell from one action where the
+    next n steps will lead; here the data say where they led, luck included, which counts where the task is random.
+    """
+    del key  # draws nothing
+    next_values = state_values(config, state.critic_target, batch.next_obs)
+    target = losses.td_target(batch.reward, batch.discount, next_values[None])
+    values = state_values(config, critic, batch.obs)
+    return jnp.mean(losses.expectile_loss(values, target, expectile=config.expectile)), (target - values, values)
+
+
+# Each gives its loss, and of every example the advantage and the value that it is over.
+_CRITICS = {"td": _td_critic, "expectile": _expectile_critic, "value": _value_critic}
 _TIME_WEIGHTS = {"uniform": losses.uniform_weight, "inverse_gap": losses.inverse_gap_weight}
 _DISTANCES = {"squared": losses.squared_error, "pseudo_huber": losses.pseudo_huber}
 _SOLVERS = {"euler": solution_map.euler_step, "heun": solution_map.heun_step}
@@ -226,9 +243,8 @@ def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentCo
     """
     config = dataclasses.replace(config, **state.numbers)
     batch = batch._replace(reward=config.reward_scale * batch.reward)
-    _, (advantage, _) = _CRITICS[config.critic](config, state, state.critic, key, batch)
-    q = jnp.min(q_values(config, state.critic_target, batch.obs, batch.action), axis=0)
-    return Judgement(advantage, _weights(config, advantage), q - advantage)
+    _, (advantage, value) = _CRITICS[config.critic](config, state, state.critic, key, batch)
+    return Judgement(advantage, _weights(config, advantage), value)
 
 
 def update(
@@ -254,12 +270,12 @@ def update(
 
     if critic is not None:
         critic_loss = functools.partial(_CRITICS[config.critic], config, state)
-        (loss, (advantage, q)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
+        (loss, (advantage, value)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
         metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads)}
-        metrics |= {"q_mean": jnp.mean(q), "advantage_std": jnp.std(advantage)}
+        metrics |= {"value_mean": jnp.mean(value), "advantage_std": jnp.std(advantage)}
     if is_guided and config.guidance == "weights":
         weights = _weights(config, advantage)
         metrics |= {

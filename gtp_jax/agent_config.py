@@ -57,11 +57,11 @@ class AgentConfig:
     eta: float = 10.0  # strength of the guidance; 0 is cloning, without any critic unless to rank candidates
     truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
     max_weight: float = 5.0  # upper clip of the weights
-    critic: str = "expectile"  # expectile (V in sample, IQL) | td (K-step policy samples, the paper's)
+    critic: str = "expectile"  # expectile (IQL) | td (the paper's, K-step policy samples) | value (V alone, no Q)
     discount: float = 0.99  # gamma
     reward_scale: float = 1.0  # what the critic takes rewards times
     num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
-    expectile: float = 0.9  # of the expectile critic
+    expectile: float = 0.9  # of the expectile and value critics
     target_rate: float = 0.02  # Polyak step of the target critic
     target_sampling_steps: int = 5  # K of the policy samples in training: of the td critic and of guidance = q
     backup_samples: int = 1  # of the td critic: policy samples at the next state, of which the target takes the best
@@ -96,7 +96,7 @@ class AgentConfig:
             "distance": ("pseudo_huber", "squared"),
             "time_weight": ("inverse_gap", "uniform"),
             "target": ("online", "ema"),
-            "critic": ("expectile", "td"),
+            "critic": ("expectile", "td", "value"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -131,6 +131,8 @@ class AgentConfig:
         if self.uses_critic and self.action_chunk > self.num_step_returns:
             allowed = f"agent.num_step_returns = {self.num_step_returns}: a return covers the actions it is of"
             raise ValueError(f"agent.action_chunk = {self.action_chunk} must be at most {allowed}")
+        if self.critic == "value" and (self.num_candidates > 1 or self.is_guided and self.guidance == "q"):
+            raise ValueError("agent.critic = 'value' has no Q: guidance must be weights, and num_candidates 1")
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
         for name in ("hidden_dims", "critic_hidden_dims"):

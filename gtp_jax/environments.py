@@ -34,6 +34,15 @@ class MazeEvaluation(gymnasium.Wrapper):
         return self._task.flatten(observation), float(success), success, truncated, info | {"success": success}
 
 
+def make_d4rls_ant(model) -> None:
+    """Gives Gymnasium's ant, a MuJoCo model, the torque, the time step and the contacts of D4RL's.
+
+    https://github.com/Farama-Foundation/D4RL, d4rl/locomotion/assets/ant.xml
+    """
+    model.opt.timestep, model.actuator_gear[:, 0] = 0.02, 30.0
+    model.geom_solimp[:, :3] = 0.8, 0.8, 0.01
+
+
 def make_maze(task: MazeTask, position_noise: float, **settings) -> gymnasium.Env:
     """The bare environment on the task's map, which goes on at the goal until the task's horizon.
 
@@ -53,10 +62,8 @@ def make_maze(task: MazeTask, position_noise: float, **settings) -> gymnasium.En
             disable_env_checker=True,
             **settings,
         )
-    if task.d4rl_file:  # its ant: https://github.com/Farama-Foundation/D4RL, d4rl/locomotion/assets/ant.xml
-        model = env.unwrapped.ant_env.model
-        model.opt.timestep, model.actuator_gear[:, 0] = 0.02, 30.0
-        model.geom_solimp[:, :3] = 0.8, 0.8, 0.01  # of contacts
+    if task.d4rl_file:
+        make_d4rls_ant(env.unwrapped.ant_env.model)
     env.unwrapped.position_noise_range = position_noise / task.cell_size
     os.unlink(env.unwrapped.tmp_xml_file_path)  # read once, and never removed by its writer
     return env

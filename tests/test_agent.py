@@ -25,9 +25,11 @@ CONFIGS = {
     "expectile": dataclasses.replace(PRESETS["default"], eta=10.0, **SMALL),
     "paper": dataclasses.replace(PRESETS["paper"], eta=10.0, sigma_max=3.0, target_sampling_steps=2, **SMALL),
     "diffusion_ql": dataclasses.replace(PRESETS["diffusion_ql"], num_candidates=1, sigma_max=3.0, **SMALL),
+    "value": dataclasses.replace(PRESETS["default"], eta=10.0, critic="value", **SMALL),
     "td3_bc": dataclasses.replace(PRESETS["td3_bc"], **SMALL),
 }
-GUIDED = ["expectile", "paper", "diffusion_ql", "td3_bc"]
+WITH_Q = ["expectile", "paper", "diffusion_ql", "td3_bc"]
+WITH_V = ["expectile", "value"]
 MODES = jnp.array([[-0.6], [0.6]])
 
 
@@ -81,7 +83,7 @@ def flops_of_update(config: AgentConfig) -> float:
 # ---------------------------------------------------------------- state
 
 
-@pytest.mark.parametrize("critic", ["expectile", "td"])
+@pytest.mark.parametrize("critic", ["expectile", "td", "value"])
 def test_without_eta_there_are_no_critic_parameters(critic):
     state, _ = abstract(AgentConfig(eta=0.0, critic=critic))
     assert jax.tree.leaves((state.critic, state.critic_target, state.critic_opt)) == []
@@ -163,18 +165,18 @@ def test_cloning_stays_near_the_data():
     assert np.mean(np.abs(np.abs(actions_of("cloning")) - 0.6) < 0.2) > 0.75
 
 
-@pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize("name", [*WITH_Q, "value"])
 def test_guidance_prefers_the_rewarded_mode(name):
     assert np.mean(actions_of(name) > 0) > 0.75
 
 
-@pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize("name", WITH_Q)
 def test_critic_loss_goes_down(name):
     loss = bandit(name).metrics["critic_loss"]
     assert np.mean(loss[-100:]) < 0.1 * np.mean(loss[:10])
 
 
-@pytest.mark.parametrize("name", GUIDED)
+@pytest.mark.parametrize("name", WITH_Q)
 def test_critic_learns_the_rewards(name):
     config, state = CONFIGS[name], bandit(name).trained
     q = agent.q_values(config, state.critic_target, jnp.zeros((2, 1)), MODES)
@@ -192,17 +194,27 @@ def test_a_batch_is_judged_as_an_update_judges_it():
     assert np.mean(weights) == pytest.approx(float(metrics["weight_mean"]), rel=1e-4)
 
 
-def test_the_value_that_an_advantage_is_over_is_the_expectile_networks():
-    config, state = CONFIGS["expectile"], bandit("expectile").trained
+@pytest.mark.parametrize("name", WITH_V)
+def test_the_value_that_an_advantage_is_over_is_the_expectile_networks(name):
+    config, state = CONFIGS[name], bandit(name).trained
     data = jax.tree.map(jnp.float32, bandit_data())
     judged = jax.jit(functools.partial(agent.judge, config=config))(state, jax.random.key(5), data)
     np.testing.assert_allclose(judged.value, agent.state_values(config, state.critic, data.obs), atol=1e-5)
 
 
-def test_expectile_critic_learns_the_expectile_of_the_rewards():
+@pytest.mark.parametrize("name", WITH_V)
+def test_the_value_network_learns_the_expectile_of_the_rewards(name):
     """Of 0 and 1 in equal numbers, the 0.9-expectile is 0.9."""
-    value = agent.state_values(CONFIGS["expectile"], bandit("expectile").trained.critic, jnp.zeros((1, 1)))
+    value = agent.state_values(CONFIGS[name], bandit(name).trained.critic, jnp.zeros((1, 1)))
     np.testing.assert_allclose(value, 0.9, atol=0.05)
+
+
+def test_without_q_an_advantage_is_what_the_data_came_to_over_the_value():
+    config, state = CONFIGS["value"], bandit("value").trained
+    data = jax.tree.map(jnp.float32, bandit_data())._replace(discount=jnp.full(128, 0.5))
+    judged = jax.jit(functools.partial(agent.judge, config=config))(state, jax.random.key(5), data)
+    came_to = data.reward + 0.5 * agent.state_values(config, state.critic_target, data.next_obs)
+    np.testing.assert_allclose(judged.advantage, came_to - judged.value, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["cloning", "expectile", "paper"])  # where Q pulls, actions leave the data

@@ -243,7 +243,7 @@ def test_a_setting_that_is_not_finite_is_refused(name, value):
         ("agent.expectile=-0.1", "agent.expectile = -0.1 must lie between 0 and 1"),
         ("agent.max_weight=0.5", "agent.max_weight = 0.5 must be at least 1"),
         ("agent.num_step_returns=0", "agent.num_step_returns = 0 must be at least 1"),
-        ("agent.critic=mc", "agent.critic = 'mc' must be one of expectile, td"),
+        ("agent.critic=mc", "agent.critic = 'mc' must be one of expectile, td, value"),
         ("agent.hidden_dims=(16,0)", "agent.hidden_dims = (16, 0) must be whole numbers of at least 1"),
         ("agent.hidden_dims=(1.5,)", "agent.hidden_dims = (1.5,) must be whole numbers of at least 1"),
         ("agent.critic_hidden_dims=('a',)", "agent.critic_hidden_dims = ('a',) must be whole numbers of at least 1"),

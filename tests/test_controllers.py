@@ -152,16 +152,18 @@ def test_upright_means_the_torso_axis_points_up():
     assert [bool(controllers.is_upright(roll(np.radians(angle)))) for angle in (0, 80, 100, 180)] == [1, 1, 0, 0]
 
 
-def test_shipped_weights_are_small_finite_and_hold_no_objects():
-    weights = controllers.load_ant_weights()
-    assert controllers.ANT_WEIGHTS.stat().st_size < 100_000
+@pytest.mark.parametrize("path", [controllers.ANT_WEIGHTS, controllers.D4RL_ANT_WEIGHTS], ids=lambda path: path.stem)
+def test_shipped_weights_are_small_finite_and_hold_no_objects(path):
+    weights = controllers.load_ant_weights(path)
+    assert path.stat().st_size < 100_000
     assert sorted(weights) == ["b0", "b1", "b2", "w0", "w1", "w2"]
     assert weights["w0"].shape[0] == 28 and weights["w2"].shape[1] == 8
     assert all(np.isfinite(value).all() and value.dtype == np.float32 for value in weights.values())
 
 
 def test_the_ant_controller_forgets_the_episode_before():
-    observation, controller = standing(), controllers.AntController()
+    observation = standing()
+    controller = controllers.AntController(controllers.load_ant_weights(controllers.ANT_WEIGHTS))
     first = controller(observation, towards(50))
     controller(observation, towards(0))
     assert not np.array_equal(controller(observation, towards(50)), first)  # the side of 0 degrees still leads

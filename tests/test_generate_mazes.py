@@ -16,7 +16,7 @@ from gtp_jax import environments
 from gtp_jax.data import controllers, generate_mazes
 from gtp_jax.tasks import get
 
-POINT, ANT = get("pointmaze/umaze"), get("antmaze/umaze")
+POINT, ANT, D4RLS_ANT = get("pointmaze/umaze"), get("antmaze/umaze"), get("antmaze/d4rl-umaze")
 
 
 @pytest.fixture(autouse=True)
@@ -161,8 +161,9 @@ def test_an_episode_does_not_depend_on_those_before():
 # ------------------------------------------------------------------------------------------------- walking
 
 
-def test_shipped_ant_controller_reaches_the_goal_of_umaze_in_nine_of_ten_episodes():
-    walker = generate_mazes.Walker(ANT, seed=0)
+@pytest.mark.parametrize("task", [ANT, D4RLS_ANT], ids=lambda task: task.name)
+def test_shipped_ant_controllers_reach_the_goal_of_umaze_in_nine_of_ten_episodes(task):
+    walker = generate_mazes.Walker(task, seed=0)
     assert sum(walker(index).rewards[-1] for index in range(10)) >= 9
 
 

@@ -16,7 +16,7 @@ POINT, HOPPER, CUBE = get("pointmaze/umaze"), get("gym/hopper-medium"), get("ogb
         (HOPPER, "hopper", "must be auto, generated, a file"),
         (HOPPER, "/nowhere/hopper.hdf5", "data file /nowhere/hopper.hdf5 is not there"),
         (CUBE, "D4RL/pen/human-v2", "must be auto, generated or the path of a file"),
-        (get("antmaze/d4rl-umaze"), "D4RL/antmaze/umaze-v1", "no other data fit it"),
+        (get("antmaze/d4rl-umaze"), "D4RL/antmaze/umaze-v1", "must be auto, generated or .* no other data fit it"),
         (get("multigoal"), "data.npz", "multigoal has no recorded data"),
     ],
 )

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from gtp_jax import environments, tasks
-from gtp_jax.tasks import MAZES, get
+from gtp_jax.tasks import D4RL_MAZES, MAZES, get
 
-every_maze = pytest.mark.parametrize("task", MAZES.values(), ids=list(MAZES))
+ALL = MAZES | D4RL_MAZES
+every_maze = pytest.mark.parametrize("task", ALL.values(), ids=list(ALL))
 
 
 def cells(task):
@@ -15,7 +16,7 @@ def cells(task):
 
 @pytest.fixture(scope="module")
 def simulators():
-    envs = {name: environments.make_maze(task, 0.0) for name, task in MAZES.items()}
+    envs = {name: environments.make_maze(task, 0.0) for name, task in ALL.items()}
     yield {name: env.unwrapped for name, env in envs.items()}
     for env in envs.values():
         env.close()

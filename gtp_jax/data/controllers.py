@@ -11,6 +11,7 @@ import pathlib
 import numpy as np
 
 ANT_WEIGHTS = pathlib.Path(__file__).with_name("ant_controller.npz")
+D4RL_ANT_WEIGHTS = pathlib.Path(__file__).with_name("d4rl_ant_controller.npz")  # of the ant with a fifth of the torque
 NUM_FEATURES = 28
 NUM_ACTIONS = 8
 ANT_NOISE = 0.2  # standard deviation of the Gaussian action noise in generated data
@@ -126,7 +127,7 @@ def mlp(weights: dict[str, np.ndarray], inputs: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def load_ant_weights(path: pathlib.Path = ANT_WEIGHTS) -> dict[str, np.ndarray]:
+def load_ant_weights(path: pathlib.Path) -> dict[str, np.ndarray]:
     """The policy's layers as float32 arrays, read once a process.
 
     Raises:
@@ -139,8 +140,8 @@ def load_ant_weights(path: pathlib.Path = ANT_WEIGHTS) -> dict[str, np.ndarray]:
 class AntController:
     """Walks the ant towards a waypoint. Its only state is the side of the body that leads, for hysteresis."""
 
-    def __init__(self, weights: dict[str, np.ndarray] | None = None):
-        self._weights = load_ant_weights() if weights is None else weights
+    def __init__(self, weights: dict[str, np.ndarray]):
+        self._weights = weights
         self._quadrant = None
 
     def reset(self) -> None:

@@ -58,7 +58,9 @@ class Walker:
     def __init__(self, task: MazeTask, seed: int, noise: float | None = None):
         self._task, self._seed, self._env = task, seed, environments.make_maze(task, POSITION_NOISE * task.cell_size)
         if task.is_ant:
-            self._controller, self._threshold, usual_noise = controllers.AntController(), 1.0, controllers.ANT_NOISE
+            weights = controllers.D4RL_ANT_WEIGHTS if task.d4rl_file else controllers.ANT_WEIGHTS
+            self._controller = controllers.AntController(controllers.load_ant_weights(weights))
+            self._threshold, usual_noise = 1.0, controllers.ANT_NOISE
         else:
             self._controller, self._threshold, usual_noise = controllers.PointController(), 0.1, controllers.POINT_NOISE
         self._noise = usual_noise if noise is None else noise

@@ -66,8 +66,8 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     """The task's data, by what the user asked for.
 
     Args:
-        dataset: "auto" takes the recorded data of the task, from a local copy or a server, and for mazes the
-            generator's where neither has them; "generated" always takes the generator's, which mazes have and the
+        dataset: "auto" takes the recorded data of the task, from a local copy or a server, and for mazes of Minari
+            the generator's where neither has them; "generated" always takes the generator's, which mazes have and the
             points and arms of OGBench; a path that ends in .hdf5 or .npz is a file of D4RL's, OGBench's or one's own;
             anything else is the id of one Minari data set.
         num_transitions, seed: of generated data.
@@ -78,8 +78,15 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     """
     if dataset.endswith((".hdf5", ".h5", ".npz")):
         return _file(task, pathlib.Path(dataset).expanduser())
-    if isinstance(task, MultigoalTask) or (isinstance(task, MazeTask) and task.minari_id):
-        return _walks(task, dataset, num_transitions, seed, say)
+    if isinstance(task, MultigoalTask):
+        return _points(task, dataset, num_transitions, seed)
+    if isinstance(task, MazeTask):
+        if dataset == "auto" and task.minari_id and (problem := _out_of_reach(task.minari_id)):
+            say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
+            dataset = "generated"
+        # A resumed run asks for the id.
+        if dataset in ("generated", generate_mazes.dataset_id(task, num_transitions, seed)):
+            return _walks(task, num_transitions, seed, say)
     if isinstance(task, OGBenchTask) and dataset == "generated":
         return _plays(task, num_transitions, seed, say)
     if dataset == "generated":
@@ -88,10 +95,9 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
         return _fetched(task, f"{npz_source.OGBENCH_URL}/{task.dataset}.npz", npz_source.ogbench_folder())
     if dataset == "auto" and task.minari_id is None:
         return _fetched(task, f"{d4rl_source.URL}/{task.d4rl_file}", d4rl_source.folder())
-    if isinstance(task, MazeTask | OGBenchTask):
-        choices = "auto, generated" if isinstance(task, OGBenchTask) else "auto"
+    if isinstance(task, OGBenchTask) or (isinstance(task, MazeTask) and task.minari_id is None):
         raise UserError(
-            f"dataset = {dataset!r} must be {choices} or the path of a file for {task.name}; no other data fit it"
+            f"dataset = {dataset!r} must be auto, generated or the path of a file for {task.name}; no other data fit it"
         )
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
 
@@ -131,20 +137,24 @@ def _fetched(task: ReturnTask | OGBenchTask, url: str, folder: pathlib.Path) -> 
     return _file(task, path)
 
 
-def _walks(task: MazeTask | MultigoalTask, dataset: str, num_transitions: int, seed: int, say: Callable) -> Dataset:
+def _points(task: MultigoalTask, dataset: str, num_transitions: int, seed: int) -> Dataset:
     stand_in = generate_mazes.dataset_id(task, num_transitions, seed)
-    if isinstance(task, MultigoalTask):
-        if dataset not in ("auto", "generated", stand_in):  # which a resumed run asks for
-            raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
-        return Dataset(stand_in, "generated", multigoal.transitions(task, num_transitions, seed))
-    if dataset == "auto" and not minari_source.is_local(task.minari_id) and (problem := minari_source.hub_problem()):
-        say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
-        dataset = "generated"
-    if dataset not in ("generated", stand_in):
-        return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
+    if dataset not in ("auto", "generated", stand_in):  # which a resumed run asks for
+        raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
+    return Dataset(stand_in, "generated", multigoal.transitions(task, num_transitions, seed))
+
+
+def _out_of_reach(dataset_id: str) -> str | None:
+    """Why a Minari data set can be had neither from the local store nor from the hub, or None."""
+    return None if minari_source.is_local(dataset_id) else minari_source.hub_problem()
+
+
+def _walks(task: MazeTask, num_transitions: int, seed: int, say: Callable) -> Dataset:
+    stand_in = generate_mazes.dataset_id(task, num_transitions, seed)
 
     def make():
-        say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.minari_id}")
+        original = task.minari_id or task.d4rl_file
+        say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {original}")
         generate_mazes.generate(task, num_transitions, seed)
 
     with _making(stand_in, "the Minari store"):

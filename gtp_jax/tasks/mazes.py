@@ -144,17 +144,22 @@ def _d4rl_antmaze(variant: str) -> MazeTask:
     files' positions are. The goal is the centre of D4RL's goal cell, from which D4RL draws one.
     """
     task = _antmaze(variant)
-    start, goal = ((1, 1), (3, 1)) if variant.startswith("umaze") else (task.start, task.goal)
     last = len(task.maze_map) - 1
+
+    def turned(cells):
+        return tuple((last - row, column) for row, column in cells)
+
+    start, goal = ((1, 1), (3, 1)) if variant.startswith("umaze") else (task.start, task.goal)
+    (start, goal), one_way = turned([start, goal]), variant == "umaze"
     return dataclasses.replace(
         task,
         name=f"antmaze/d4rl-{variant}",
         maze_map=task.maze_map[::-1],
-        start=(last - start[0], start[1]),
-        goal=(last - goal[0], goal[1]),
+        start=start,
+        goal=goal,
         minari_id=None,
-        data_starts=(),
-        data_goals=(),
+        data_starts=(start,) if one_way else turned(task.data_starts),
+        data_goals=(goal,) if one_way else turned(task.data_goals),
         d4rl_file=f"ant_maze_v2/Ant_maze_{_D4RL_FILES[variant]}_sparse_fixed.hdf5",
     )
 
