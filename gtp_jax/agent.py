@@ -275,7 +275,7 @@ def update(
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
         metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads)}
-        metrics |= {"value_mean": jnp.mean(value), "advantage_std": jnp.std(advantage)}
+        metrics |= {"q_mean": jnp.mean(value + advantage), "advantage_std": jnp.std(advantage)}
     if is_guided and config.guidance == "weights":
         weights = _weights(config, advantage)
         metrics |= {
