@@ -17,9 +17,9 @@ data) umaze reaches 0.88, umaze-diverse 0.28, the others 0.02 or 0. It needs 4 G
 The variants with d4rl- take D4RL's own files (--config.dataset=/path/FILE.hdf5, or else from ~/.d4rl/datasets or D4RL's
 server) and its ant, which is weaker and whose steps are longer, or make a stand-in (--config.dataset=generated).
 d4rl-medium-diverse reaches 0.200 [0.112, 0.330] on it (2 seeds of 25 episodes, 30,000 updates, 11 minutes); D4RL's own
-files are not measured, and this ant was not compared with them. Published on those (Feng et al., 2026; 5 seeds, K = 5): umaze 100.0, umaze-diverse 81.9, medium-play
-83.3, medium-diverse 94.2, large-play 53.5, large-diverse 71.0; cloning: medium-diverse 85.0, large-play 34.4,
-large-diverse 40.8.
+files are not measured, and this ant was not compared with them. Published on those (Feng et al., 2026; 5 seeds, K = 5):
+umaze 100.0, umaze-diverse 81.9, medium-play 83.3, medium-diverse 94.2, large-play 53.5, large-diverse 71.0; cloning:
+medium-diverse 85.0, large-play 34.4, large-diverse 40.8.
 """
 
 from gtp_jax import config as gtp_config
