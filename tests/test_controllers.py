@@ -36,14 +36,14 @@ def actions():
     return np.random.default_rng(1).uniform(-1.0, 1.0, (6, 8))
 
 
-def simulate(env, qpos, qvel, offset, actions, quadrant):
-    """Features (T, 28) of a real simulation under virtual actions (T, 8)."""
+def simulate(env, qpos, qvel, offset, actions):
+    """Features (T, 30) of a real simulation under the controller's actions (T, 8)."""
     env.set_state(qpos, qvel)
     features = []
     for action in actions:
         observation = np.concatenate([env.data.qpos[2:], env.data.qvel])
-        features.append(controllers.ant_features(observation, offset, quadrant))
-        env.do_simulation(controllers.to_actuators(action, quadrant), 5)
+        features.append(controllers.ant_features(observation, offset))
+        env.do_simulation(controllers.to_actuators(action), 5)
     return np.array(features)
 
 
@@ -60,40 +60,45 @@ def multiply(p, q):
     return np.concatenate([[w], vector])
 
 
+def turned(qpos, qvel, angle):
+    """The same ant in a world that is turned."""
+    qpos, qvel = qpos.copy(), qvel.copy()
+    qpos[3:7] = multiply(turn_quaternion(angle), qpos[3:7])
+    qvel[:2] = quarter_matrix(angle) @ qvel[:2]
+    return qpos, qvel
+
+
 @pytest.mark.parametrize("angle", [np.pi / 2, np.pi, 0.7])
-def test_turning_the_world_changes_nothing(env, pose, actions, angle):
-    qpos, qvel = pose
-    expected = simulate(env, qpos, qvel, OFFSET, actions, 0)
-    turned_qpos, turned_qvel, turn = qpos.copy(), qvel.copy(), quarter_matrix(angle)
-    turned_qpos[3:7] = multiply(turn_quaternion(angle), qpos[3:7])
-    turned_qvel[:2] = turn @ qvel[:2]
-    actual = simulate(env, turned_qpos, turned_qvel, turn @ OFFSET, actions, 0)
-    np.testing.assert_allclose(actual, expected, atol=1e-5)
+def test_turning_the_world_changes_nothing_but_the_yaw(env, pose, actions, angle):
+    expected = simulate(env, *pose, OFFSET, actions)
+    actual = simulate(env, *turned(*pose, angle), quarter_matrix(angle) @ OFFSET, actions)
+    np.testing.assert_allclose(actual[:, :28], expected[:, :28], atol=1e-5)
+    yaw = np.arctan2(expected[:, 28], expected[:, 29]) + angle
+    np.testing.assert_allclose(actual[:, 28:], np.stack([np.sin(yaw), np.cos(yaw)], axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("quadrant", range(4))
-def test_a_body_turned_by_quarters_is_the_same_ant_with_other_leg_numbers(env, pose, actions, quadrant):
+def test_a_walk_seen_from_the_next_leg_is_a_walk(env, pose, actions):
     qpos, qvel = pose
-    expected = simulate(env, qpos, qvel, OFFSET, actions, 0)
-    turned_qpos, turned_qvel, angle = qpos.copy(), qvel.copy(), quadrant * np.pi / 2
-    turned_qpos[3:7] = multiply(qpos[3:7], turn_quaternion(-angle))
-    turned_qvel[3:5] = quarter_matrix(angle) @ qvel[3:5]
+    back = -np.pi / 2
+    turned_qpos, turned_qvel = turned(qpos, qvel, back)
+    turned_qpos[3:7] = multiply(turned_qpos[3:7], turn_quaternion(-back))
+    turned_qvel[3:5] = quarter_matrix(back) @ qvel[3:5]
     for leg in range(4):
-        other = (leg + quadrant) % 4
+        other = (leg + 1) % 4
         sign = ANKLE_SIGNS[leg] * ANKLE_SIGNS[other]
-        turned_qpos[7 + 2 * other : 9 + 2 * other] = qpos[7 + 2 * leg : 9 + 2 * leg] * [1.0, sign]
-        turned_qvel[6 + 2 * other : 8 + 2 * other] = qvel[6 + 2 * leg : 8 + 2 * leg] * [1.0, sign]
-    actual = simulate(env, turned_qpos, turned_qvel, OFFSET, actions, quadrant)
+        turned_qpos[7 + 2 * leg : 9 + 2 * leg] = qpos[7 + 2 * other : 9 + 2 * other] * [1.0, sign]
+        turned_qvel[6 + 2 * leg : 8 + 2 * leg] = qvel[6 + 2 * other : 8 + 2 * other] * [1.0, sign]
+    view = controllers.QUARTER_TURN
+    expected = simulate(env, qpos, qvel, OFFSET, actions)[:, view.feature_columns] * view.feature_signs
+    seen_actions = actions[:, view.action_columns] * view.action_signs
+    actual = simulate(env, turned_qpos, turned_qvel, quarter_matrix(back) @ OFFSET, seen_actions)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
 
 
 def test_the_mirror_image_of_a_walk_is_a_walk_of_the_mirror_image(env, pose, actions):
     qpos, qvel = pose
-    (feature_columns, feature_signs), (action_columns, action_signs) = (
-        controllers.FEATURE_MIRROR,
-        controllers.ACTION_MIRROR,
-    )
-    expected = simulate(env, qpos, qvel, OFFSET, actions, 0)[:, feature_columns] * feature_signs
+    view = controllers.MIRROR
+    expected = simulate(env, qpos, qvel, OFFSET, actions)[:, view.feature_columns] * view.feature_signs
     mirrored_qpos, mirrored_qvel = qpos.copy(), qvel.copy()
     mirrored_qpos[[4, 6]] *= -1.0
     mirrored_qvel[[1, 3, 5]] *= -1.0
@@ -102,49 +107,32 @@ def test_the_mirror_image_of_a_walk_is_a_walk_of_the_mirror_image(env, pose, act
         sign = ANKLE_SIGNS[leg] * ANKLE_SIGNS[other]
         mirrored_qpos[7 + 2 * other : 9 + 2 * other] = qpos[7 + 2 * leg : 9 + 2 * leg] * [-1.0, sign]
         mirrored_qvel[6 + 2 * other : 8 + 2 * other] = qvel[6 + 2 * leg : 8 + 2 * leg] * [-1.0, sign]
-    mirrored_actions = actions[:, action_columns] * action_signs
-    actual = simulate(env, mirrored_qpos, mirrored_qvel, OFFSET * [1, -1], mirrored_actions, 0)
+    mirrored_actions = actions[:, view.action_columns] * view.action_signs
+    actual = simulate(env, mirrored_qpos, mirrored_qvel, OFFSET * [1, -1], mirrored_actions)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
+
+
+def test_the_symmetries_are_a_group_of_eight():
+    def key(symmetry):
+        return tuple(part.tobytes() for part in symmetry)
+
+    elements = {key(each) for each in controllers.SYMMETRIES}
+    assert len(elements) == 8
+    assert {key(a.then(b)) for a in controllers.SYMMETRIES for b in controllers.SYMMETRIES} == elements
 
 
 def test_features_of_a_batch_are_those_of_its_rows():
     rng = np.random.default_rng(2)
     observation, offset = rng.standard_normal((5, 27)), rng.standard_normal((5, 2))
-    quadrant = controllers.choose_quadrant(observation, offset)
-    batch = controllers.ant_features(observation, offset, quadrant)
-    rows = [controllers.ant_features(*row) for row in zip(observation, offset, quadrant)]
-    assert batch.shape == (5, 28) and batch.dtype == np.float32
+    batch = controllers.ant_features(observation, offset)
+    rows = [controllers.ant_features(*row) for row in zip(observation, offset)]
+    assert batch.shape == (5, controllers.NUM_FEATURES) and batch.dtype == np.float32
     np.testing.assert_array_equal(batch, rows)
 
 
 def test_features_stay_within_five():
     observation = 100.0 * np.random.default_rng(3).standard_normal((50, 27))
-    features = controllers.ant_features(observation, np.ones((50, 2)), np.zeros(50, int))
-    assert np.abs(features).max() <= 5.0
-
-
-def standing(yaw=0.0):
-    observation = np.zeros(27)
-    observation[[1, 4]] = np.cos(yaw / 2), np.sin(yaw / 2)
-    return observation
-
-
-def towards(degrees):
-    return np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
-
-
-@pytest.mark.parametrize("yaw", [0.0, 1.0, -3.0])
-def test_the_leading_side_is_the_nearest_one(yaw):
-    for degrees in range(-170, 180, 20):
-        quadrant = controllers.choose_quadrant(standing(yaw), towards(degrees + np.degrees(yaw)))
-        assert abs((degrees - 90 * quadrant + 180) % 360 - 180) <= 45
-
-
-def test_the_leading_side_is_kept_until_sixty_degrees():
-    for previous in range(4):
-        assert controllers.choose_quadrant(standing(), towards(90 * previous + 59), previous) == previous
-        assert controllers.choose_quadrant(standing(), towards(90 * previous - 59), previous) == previous
-        assert controllers.choose_quadrant(standing(), towards(90 * previous + 61), previous) == (previous + 1) % 4
+    assert np.abs(controllers.ant_features(observation, np.ones((50, 2)))).max() <= 5.0
 
 
 def test_upright_means_the_torso_axis_points_up():
@@ -157,18 +145,8 @@ def test_shipped_weights_are_small_finite_and_hold_no_objects(path):
     weights = controllers.load_ant_weights(path)
     assert path.stat().st_size < 100_000
     assert sorted(weights) == ["b0", "b1", "b2", "w0", "w1", "w2"]
-    assert weights["w0"].shape[0] == 28 and weights["w2"].shape[1] == 8
+    assert weights["w0"].shape[0] == controllers.NUM_FEATURES and weights["w2"].shape[1] == 8
     assert all(np.isfinite(value).all() and value.dtype == np.float32 for value in weights.values())
-
-
-def test_the_ant_controller_forgets_the_episode_before():
-    observation = standing()
-    controller = controllers.AntController(controllers.load_ant_weights(controllers.ANT_WEIGHTS))
-    first = controller(observation, towards(50))
-    controller(observation, towards(0))
-    assert not np.array_equal(controller(observation, towards(50)), first)  # the side of 0 degrees still leads
-    controller.reset()
-    np.testing.assert_array_equal(controller(observation, towards(50)), first)
 
 
 def test_point_controller_is_clipped_proportional_derivative():

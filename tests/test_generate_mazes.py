@@ -13,7 +13,7 @@ import pytest
 from small_run import REPOSITORY
 
 from gtp_jax import environments
-from gtp_jax.data import controllers, generate_mazes
+from gtp_jax.data import controllers, generate_mazes, planner
 from gtp_jax.tasks import get
 
 POINT, ANT, D4RLS_ANT = get("pointmaze/umaze"), get("antmaze/umaze"), get("antmaze/d4rl-umaze")
@@ -123,6 +123,29 @@ def test_minari_lists_the_data_set_and_knows_its_origin():
     assert name == "gtp_jax/pointmaze/umaze-50-seed0-v1" == generate_mazes.dataset_id(POINT, 50, 0) and not others
     assert "gtp_jax" in metadata["author"] and "not D4RL's data" in metadata["description"]
     assert minari.load_dataset(name).recover_environment().spec.id == POINT.env_id
+
+
+def test_more_noise_makes_other_data_under_another_name():
+    names = [
+        generate_mazes.generate(POINT, 100, 0, noise=noise, num_workers=1, progress=False) for noise in (None, 1.0)
+    ]
+    assert names[1] == "gtp_jax/pointmaze/umaze-100-seed0-noise100-v1"
+    usual, noisy = (next(minari.load_dataset(name).iterate_episodes()).actions for name in names)
+    assert not np.array_equal(usual, noisy)
+
+
+def test_an_ant_fills_the_corridors_and_ends_at_the_goal_itself():
+    walker, rng = generate_mazes.Walker(ANT, seed=0), np.random.default_rng(0)
+    plans = np.stack([walker._plan(rng, ANT.start, ANT.goal, ANT.goal_xy) for _ in range(200)])
+    centres = planner.plan(ANT, ANT.start, ANT.goal, ANT.goal_xy)
+    shift = np.abs(plans - centres).max(axis=(0, 2))
+    assert np.all(shift[:-1] > 0.9) and np.all(shift[:-1] <= 1.0) and shift[-1] == 0
+
+
+def test_a_points_waypoints_are_the_cells_centres():
+    walker = generate_mazes.Walker(POINT, seed=0)
+    plan = walker._plan(None, POINT.start, POINT.goal, POINT.goal_xy)
+    np.testing.assert_array_equal(plan, planner.plan(POINT, POINT.start, POINT.goal, POINT.goal_xy))
 
 
 # ------------------------------------------------------------------------------------------------- reproducibility
@@ -253,6 +276,12 @@ def test_command_reports_what_it_made_and_that_it_exists():
     assert forced.returncode == 0 and forced.stdout == made.stdout
 
 
+def test_command_makes_a_harder_grade_also_where_minari_has_no_set():
+    made = make_dataset("antmaze/d4rl-umaze", "--num_transitions=100", "--num_workers=1", "--noise=0.5")
+    assert made.returncode == 0, made.stderr
+    assert "id:          gtp_jax/antmaze/d4rl-umaze-100-seed0-noise50-v2" in made.stdout
+
+
 def test_command_says_that_a_data_set_is_damaged(store):
     assert make_dataset("pointmaze/umaze", "--num_transitions=300", "--num_workers=1").returncode == 0
     os.truncate(store / "gtp_jax/pointmaze/umaze-300-seed0-v1/data/main_data.hdf5", 5000)
@@ -271,6 +300,8 @@ def test_command_says_that_a_data_set_is_damaged(store):
         (("pointmaze/umaze", "--num_transitions=many"), "--num_transitions=many"),
         (("pointmaze/umaze", "--num_workers=-1"), "flag --num_workers=-1"),
         (("pointmaze/umaze", "--seed=-1"), "flag --seed=-1"),
+        (("pointmaze/umaze", "--noise=-1"), "flag --noise=-1"),
+        (("ogbench/cube-single-play", "--noise=1"), "only mazes have data of several grades"),
         (("pointmaze/umaze", "--num_transition=5"), "Unknown command line flag 'num_transition'"),
     ],
 )

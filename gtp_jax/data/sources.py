@@ -95,7 +95,8 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
         return _fetched(task, f"{npz_source.OGBENCH_URL}/{task.dataset}.npz", npz_source.ogbench_folder())
     if dataset == "auto" and task.minari_id is None:
         return _fetched(task, f"{d4rl_source.URL}/{task.d4rl_file}", d4rl_source.folder())
-    if isinstance(task, OGBenchTask) or (isinstance(task, MazeTask) and task.minari_id is None):
+    foreign = isinstance(task, MazeTask) and task.minari_id is None and not dataset.startswith(f"gtp_jax/{task.name}-")
+    if isinstance(task, OGBenchTask) or foreign:
         raise UserError(
             f"dataset = {dataset!r} must be auto, generated or the path of a file for {task.name}; no other data fit it"
         )
