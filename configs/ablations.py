@@ -27,7 +27,8 @@ LOSSES = {
     "no_flow": dataclasses.replace(CLONING, flow_coef=0.0),
     "no_consistency": dataclasses.replace(CLONING, consistency_coef=0.0),
 }
-GUIDED = dataclasses.replace(presets.long_horizon(), target_sampling_steps=2)  # of the linear Q term
+# Two steps of the linear Q term; the returns are those of `long_horizon` when docs/ablations.md was measured.
+GUIDED = dataclasses.replace(presets.long_horizon(), target_sampling_steps=2, num_step_returns=100)
 GUIDANCE = {
     "weights": GUIDED,
     "truncated": dataclasses.replace(GUIDED, truncate_weights=True),

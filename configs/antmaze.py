@@ -38,7 +38,8 @@ def get_config(variant: str = "umaze"):
         config.num_steps = 30_000
         config.eval.interval = 15_000
     else:
-        config.preset = "long_horizon"  # from the start to the goal it is 300 to 800 steps
+        config.preset = "long_horizon"  # from the start to the goal it is 300 to 700 steps
+        config.agent.num_candidates = 4
         config.generate.num_transitions = 500_000
         config.num_steps = 60_000
         config.eval.interval = 20_000

@@ -20,5 +20,4 @@ def get_config(variant: str = "umaze"):
     config.agent.critic_hidden_dims = (128, 128)
     if variant == "large":
         config.preset = "long_horizon"  # docs/long_horizon.md
-        config.agent.num_step_returns = 50
     return config
