@@ -5,21 +5,19 @@
 VARIANT is umaze (the default), umaze-diverse, medium-play, medium-diverse, large-play, large-diverse, d4rl-umaze,
 d4rl-umaze-diverse, d4rl-medium-play, d4rl-medium-diverse, d4rl-large-play, d4rl-large-diverse, or all.
 
-On generated data and two cores, success at K = 5 over 4 seeds of 50 episodes:
+On generated data and two cores, success at K = 5 over 4 seeds:
 
-    umaze           0.955 [0.916, 0.976] in 17 minutes
-    umaze-diverse   0.345 [0.283, 0.413] in 44 minutes and 3 for the data; cloning (agent.eta=0.0) 0.055 [0.031, 0.096]
+    umaze           UMAZE
+    medium-diverse  0.748 [0.703, 0.788] in 24 minutes and 2 for the data
 
-The medium and large mazes are not solved yet: medium-diverse reaches 0.030 [0.010, 0.085] in 55 minutes on one core (2
-seeds, 80,000 updates). `all` has one seed and 30,000 updates of each; in 66 minutes on one core (and 17 on two for the
-data) umaze reaches 0.88, umaze-diverse 0.28, the others 0.02 or 0. It needs 4 GB.
+The others are not measured with today's data (docs/long_horizon.md says what was wrong with those before 2026-11-25).
+`all` has one seed and 30,000 updates of each task and needs 4 GB.
 
 The variants with d4rl- take D4RL's own files (--config.dataset=/path/FILE.hdf5, or else from ~/.d4rl/datasets or D4RL's
 server) and its ant, which is weaker and whose steps are longer, or make a stand-in (--config.dataset=generated).
-d4rl-medium-diverse reaches 0.200 [0.112, 0.330] on it (2 seeds of 25 episodes, 30,000 updates, 11 minutes); D4RL's own
-files are not measured, and this ant was not compared with them. Published on those (Feng et al., 2026; 5 seeds, K = 5):
-umaze 100.0, umaze-diverse 81.9, medium-play 83.3, medium-diverse 94.2, large-play 53.5, large-diverse 71.0; cloning:
-medium-diverse 85.0, large-play 34.4, large-diverse 40.8.
+D4RL's own files are not measured, and this ant was not compared with them. Published on those (Feng et al., 2026; 5
+seeds, K = 5): umaze 100.0, umaze-diverse 81.9, medium-play 83.3, medium-diverse 94.2, large-play 53.5, large-diverse
+71.0; cloning: medium-diverse 85.0, large-play 34.4, large-diverse 40.8.
 """
 
 from gtp_jax import config as gtp_config
@@ -41,7 +39,7 @@ def get_config(variant: str = "umaze"):
         config.preset = "long_horizon"  # from the start to the goal it is 300 to 700 steps
         config.agent.num_candidates = 4
         config.generate.num_transitions = 500_000
-        config.num_steps = 60_000
+        config.num_steps = 40_000
         config.eval.interval = 20_000
     if variant == "all":  # an hour of one core; more seeds and updates on an accelerator
         config.num_seeds = 1
