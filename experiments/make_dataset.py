@@ -32,7 +32,7 @@ _FORCE = flags.DEFINE_bool("force", False, "Make the data set again if it exists
 
 def main(_: contextlib.ExitStack, task_name: str) -> None:
     contents, dataset = {"num_transitions": _NUM_TRANSITIONS.value, "seed": _SEED.value}, "generated"
-    grade = {} if _NOISE.value is None else {"noise": round(_NOISE.value, 2)}
+    grade = {} if _NOISE.value is None else {"noise": _NOISE.value}
     try:
         task = get(task_name)
         if isinstance(task, OGBenchTask):

@@ -24,7 +24,7 @@ def default_bc() -> AgentConfig:
 def long_horizon() -> AgentConfig:
     """`default` for goals hundreds of steps away, where 0.99 per step leaves nothing of a reward.
 
-    Returns of 25 or 100 steps were worse on mazes; `docs/long_horizon.md` has the figures.
+    Returns of 25 or 100 steps were worse on AntMaze; `docs/long_horizon.md` has the figures.
     """
     return AgentConfig(discount=0.998, num_step_returns=50)
 

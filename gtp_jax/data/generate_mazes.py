@@ -164,8 +164,8 @@ def generate(
         task: the maze, from `gtp_jax.tasks`.
         num_transitions: how many in all, > 0.
         seed: >= 0; the same data for the same seed, whatever the number of workers.
-        noise: of the actions, in hundredths; the task's usual one if None. More of it makes the data harder: walks are
-            longer, and an ant falls more often.
+        noise: of the actions, to two decimals; the task's usual one if None. More of it makes the data harder: walks
+            are longer, and an ant falls more often.
         num_workers: processes; one for each core this process may use if None.
         progress: whether to show a bar on stderr.
         overwrite: whether to put the new data set in the place of an old one, once it is whole.
@@ -179,6 +179,7 @@ def generate(
 
     if seed < 0 or (noise is not None and noise < 0):
         raise ValueError(f"need {seed=} >= 0 and {noise=} >= 0")
+    noise = noise if noise is None else round(noise, 2)
     name, walker = dataset_id(task, num_transitions, seed, noise), functools.partial(Walker, task, seed, noise)
 
     def buffers(walks: Iterator[Episode]) -> Iterator[EpisodeBuffer]:
