@@ -1,5 +1,6 @@
 """Where a population's batches come from: data that lie on the devices, or, where they are too large for that, on the
-host, which draws with the same keys and sends a block of batches ahead. Training is the same, bit for bit.
+host, which draws with the same keys and sends a block of batches ahead. Training is the same, bit for bit as far as
+XLA compiles the same sums alike (`docs/reliability.md`).
 
 A device has room if the compiled program and the copy that a checkpoint is written from fit beside the data. Of blocks
 it holds two, at most `BLOCK_BYTES` each.

@@ -5,11 +5,16 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import platform
 import subprocess
 import sys
 import warnings
 
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there; read when huggingface_hub is imported
+if platform.machine() == "x86_64":
+    # With AVX-512 XLA sums in another order in each program, so that two that do the same sums may differ in the last
+    # bit (docs/reliability.md). Processes that tests start inherit it.
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_max_isa=AVX2".strip()
 
 import gymnasium
 import jax
