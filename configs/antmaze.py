@@ -37,10 +37,11 @@ def get_config(variant: str = "umaze"):
         config.eval.interval = 15_000
     else:
         config.preset = "long_horizon"  # from the start to the goal it is 300 to 700 steps
+        config.agent.critic = "value"
         config.agent.num_candidates = 4
         config.generate.num_transitions = 500_000
-        config.num_steps = 40_000
-        config.eval.interval = 20_000
+        config.num_steps = 20_000
+        config.eval.interval = 10_000
     if variant == "all":  # an hour of one core; more seeds and updates on an accelerator
         config.num_seeds = 1
         config.num_steps = config.eval.interval = 30_000

@@ -1,8 +1,9 @@
 """One agent: its state, one update on one batch, and acting. Pure functions, ready for vmap and scan.
 
 The actor is a solution map trained by one of `objectives.OBJECTIVES`, guided by advantage weights or by a linear Q
-term; the critic is the paper's (TD with K-step samples of the EMA actor), implicit Q-learning, or V alone: the last two
-never sample. With eta = 0, and one action a decision, there is no critic: its fields are None and cost nothing.
+term; the critic is the paper's (TD with K-step samples of the EMA actor), implicit Q-learning, or V of the data's own
+returns: the last two never sample. With eta = 0, and one action a decision, there is no critic: its fields are None and
+cost nothing.
 """
 
 import dataclasses
@@ -115,7 +116,7 @@ def init(
     critic = critic_opt = None
     if config.uses_critic:
         critic = {}
-        if config.critic != "value":
+        if config.critic != "value" or config.num_candidates > 1:
             critic["q"] = networks.QEnsemble(config.critic_hidden_dims).init(key_q, obs, action)
         if config.critic != "td":
             critic["v"] = networks.ValueNetwork(config.critic_hidden_dims).init(key_v, obs)
@@ -192,16 +193,20 @@ def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, ke
 
 
 def _value_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
-    """V alone, an upper expectile of what n steps of the data came to; A = n-step return + gamma^n V(s_n) - V(s).
+    """V, an upper expectile of what n steps of the data came to; A = n-step return + gamma^n V(s_n) - V(s).
 
     Action-free as in HIQL (Park et al., 2023, arXiv 2307.11949, eq. 4 and 6). A Q has to tell from one action where the
-    next n steps will lead; here the data say where they led, luck included, which counts where the task is random.
+    next n steps will lead; here the data say where they led, luck included. Where actions are to be ranked, a Q learns
+    from the same targets; neither V nor the weights depend on it.
     """
     del key  # draws nothing
     next_values = state_values(config, state.critic_target, batch.next_obs)
     target = losses.td_target(batch.reward, batch.discount, next_values[None])
     values = state_values(config, critic, batch.obs)
-    return jnp.mean(losses.expectile_loss(values, target, expectile=config.expectile)), (target - values, values)
+    loss = losses.expectile_loss(values, target, expectile=config.expectile)
+    if "q" in critic:
+        loss += losses.td_critic_loss(q_values(config, critic, batch.obs, batch.action), target)
+    return jnp.mean(loss), (target - values, values)
 
 
 # Each gives its loss, and of every example the advantage and the value that it is over.

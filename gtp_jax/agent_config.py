@@ -57,7 +57,7 @@ class AgentConfig:
     eta: float = 10.0  # strength of the guidance; 0 is cloning, without any critic unless to rank candidates
     truncate_weights: bool = False  # max(0, A) in place of A, as in the paper
     max_weight: float = 5.0  # upper clip of the weights
-    critic: str = "expectile"  # expectile (IQL) | td (the paper's, K-step policy samples) | value (V alone, no Q)
+    critic: str = "expectile"  # expectile (IQL) | td (the paper's, K-step policy samples) | value (V of n data steps)
     discount: float = 0.99  # gamma
     reward_scale: float = 1.0  # what the critic takes rewards times
     num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
@@ -131,8 +131,8 @@ class AgentConfig:
         if self.uses_critic and self.action_chunk > self.num_step_returns:
             allowed = f"agent.num_step_returns = {self.num_step_returns}: a return covers the actions it is of"
             raise ValueError(f"agent.action_chunk = {self.action_chunk} must be at most {allowed}")
-        if self.critic == "value" and (self.num_candidates > 1 or self.is_guided and self.guidance == "q"):
-            raise ValueError("agent.critic = 'value' has no Q: guidance must be weights, and num_candidates 1")
+        if self.critic == "value" and self.is_guided and self.guidance == "q":
+            raise ValueError("agent.critic = 'value' judges without Q: guidance must be weights")
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
         for name in ("hidden_dims", "critic_hidden_dims"):

@@ -26,6 +26,7 @@ CONFIGS = {
     "paper": dataclasses.replace(PRESETS["paper"], eta=10.0, sigma_max=3.0, target_sampling_steps=2, **SMALL),
     "diffusion_ql": dataclasses.replace(PRESETS["diffusion_ql"], num_candidates=1, sigma_max=3.0, **SMALL),
     "value": dataclasses.replace(PRESETS["default"], eta=10.0, critic="value", **SMALL),
+    "ranked_value": dataclasses.replace(PRESETS["default"], eta=10.0, critic="value", num_candidates=2, **SMALL),
     "td3_bc": dataclasses.replace(PRESETS["td3_bc"], **SMALL),
 }
 WITH_Q = ["expectile", "paper", "diffusion_ql", "td3_bc"]
@@ -94,6 +95,12 @@ def test_without_eta_an_update_costs_what_the_actor_costs():
     named = [{"critic": "td", "critic_hidden_dims": (512, 512)}, {"critic": "expectile", "critic_hidden_dims": (8,)}]
     first, second = (flops_of_update(AgentConfig(eta=0.0, hidden_dims=(8,), **critic)) for critic in named)
     assert first == second < flops_of_update(AgentConfig(eta=1.0, hidden_dims=(8,), **named[1]))
+
+
+@pytest.mark.parametrize("num_candidates", [1, 2])
+def test_the_value_critic_has_a_q_only_to_rank_candidates(num_candidates):
+    state, _ = abstract(AgentConfig(critic="value", num_candidates=num_candidates))
+    assert ("q" in state.critic) == (num_candidates > 1)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -176,7 +183,7 @@ def test_critic_loss_goes_down(name):
     assert np.mean(loss[-100:]) < 0.1 * np.mean(loss[:10])
 
 
-@pytest.mark.parametrize("name", WITH_Q)
+@pytest.mark.parametrize("name", [*WITH_Q, "ranked_value"])
 def test_critic_learns_the_rewards(name):
     config, state = CONFIGS[name], bandit(name).trained
     q = agent.q_values(config, state.critic_target, jnp.zeros((2, 1)), MODES)
@@ -209,8 +216,9 @@ def test_the_value_network_learns_the_expectile_of_the_rewards(name):
     np.testing.assert_allclose(value, 0.9, atol=0.05)
 
 
-def test_without_q_an_advantage_is_what_the_data_came_to_over_the_value():
-    config, state = CONFIGS["value"], bandit("value").trained
+@pytest.mark.parametrize("name", ["value", "ranked_value"])
+def test_an_advantage_of_the_value_critic_is_what_the_data_came_to_over_the_value(name):
+    config, state = CONFIGS[name], bandit(name).trained
     data = jax.tree.map(jnp.float32, bandit_data())._replace(discount=jnp.full(128, 0.5))
     judged = jax.jit(functools.partial(agent.judge, config=config))(state, jax.random.key(5), data)
     came_to = data.reward + 0.5 * agent.state_values(config, state.critic_target, data.next_obs)
