@@ -138,14 +138,16 @@ def init(
     )
 
 
-def sampler_of(config: AgentConfig) -> str:
-    """Name in `sampling.STEPS` of how the configured map is sampled."""
+def sampler_of(config: AgentConfig, num_steps: int) -> str:
+    """Name in `sampling.STEPS` of how the configured map is sampled in K steps."""
+    if config.sampler == "denoise" and num_steps == 1:  # from noise alone it would be the mean of all actions
+        return "map"
     return OBJECTIVES[config.objective].step if config.sampler == "auto" else config.sampler
 
 
 def trajectory(config: AgentConfig, actor: Params, key: chex.PRNGKey, obs: jax.Array, mask: jax.Array, num_steps: int):
     """From noise to actions in K steps: (K + 1, B, D) at normalised observations (B, O), not clipped."""
-    name = sampler_of(config)
+    name = sampler_of(config, num_steps)
     num_steps = 1 if name == "mean" else num_steps  # all are the same
     phi, shape, schedule = phi_of(config, actor, obs, mask), (obs.shape[0], len(mask)), schedule_of(config)
 

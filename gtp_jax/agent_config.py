@@ -23,7 +23,9 @@ class AgentConfig:
 
     # solution map
     objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
-    sampler: str = "auto"  # how it is sampled: auto, as suits the objective | map | euler | heun | renoise | mean
+    # how it is sampled: auto, as suits the objective | map | denoise, map and at the end E[a | x_t] | euler | heun |
+    # renoise | mean
+    sampler: str = "auto"
     sigma_min: float = 0.002  # least noise level
     sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
     sigma_last: float = 0.2  # a sampler's last stop before 0, whatever K is; 0: that of a grid of K intervals

@@ -105,9 +105,11 @@ class Policy:
             return {(1.0, 0.0)}
         if self._sampler == "renoise":
             return {(t, 0.0) for t, _ in self._intervals}
-        if self._sampler == "map":
-            return set(self._intervals)
-        return {(t, t) for t, _ in self._intervals}
+        return {(t, self._end(t, tau)) for t, tau in self._intervals}
+
+    def _end(self, t: float, tau: float) -> float:
+        """Where phi is told to go in a step from t to tau: there, or for the denoiser nowhere."""
+        return {"map": tau, "denoise": tau or t}.get(self._sampler, t)
 
     def _level(self, t: float, tau: float) -> Level:
         """Preconditioning as in `schedules.preconditioning`, and the first layer's share of the times."""
@@ -142,7 +144,7 @@ class Policy:
                 x = x + (tau - t) / 2 * (slope + (euler - self._phi(first, euler, tau, tau)) / tau)
             else:
                 ratio = tau / t
-                x = ratio * x + (1 - ratio) * self._phi(first, x, t, tau if self._sampler == "map" else t)
+                x = ratio * x + (1 - ratio) * self._phi(first, x, t, self._end(t, tau))
         return _clipped(x)
 
     # ---------------------------------------------------------------- the critic

@@ -27,11 +27,18 @@ def renoise_step(phi: SurrogateMap, key: chex.PRNGKey, x: jax.Array, t: jax.Arra
     return perturb(solution_map(phi, x, t, 0 * tau), draw_noise(key, x.shape, x.dtype), tau)
 
 
+def denoise_step(phi: SurrogateMap, key: chex.PRNGKey, x: jax.Array, t: jax.Array, tau: jax.Array) -> jax.Array:
+    """Phi(x, t, tau), but where tau = 0 the denoiser E[a | x_t = x]: without what noise the data have below level t."""
+    del key  # draws nothing
+    return solution_map(lambda x, t, tau: phi(x, t, jnp.where(tau > 0, tau, t)), x, t, tau)
+
+
 # How a sampler gets from one noise level to the next: (phi, key, x (B, D), t (B,), tau (B,)) -> (B, D).
 STEPS: dict[str, Step] = {
     "map": lambda phi, key, x, t, tau: solution_map(phi, x, t, tau),
     "euler": lambda phi, key, x, t, tau: euler_step(phi, x, t, tau),
     "heun": lambda phi, key, x, t, tau: heun_step(phi, x, t, tau),
+    "denoise": denoise_step,
     "renoise": renoise_step,
     "mean": lambda phi, key, x, t, tau: mean_action(phi, x),  # of a unimodal policy, whatever K is
 }

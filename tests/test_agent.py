@@ -310,6 +310,14 @@ def test_a_high_temperature_chooses_among_candidates_by_chance():
     assert 0.35 < np.mean(act(state, jnp.zeros((512, 1)), config) > 0) < 0.65
 
 
+def test_one_step_never_denoises():
+    """It would end at the mean of the two modes."""
+    run = bandit("cloning")
+    config, obs = dataclasses.replace(run.config, sampler="denoise"), jnp.zeros((64, 1))
+    drawn = [agent.act(run.trained, KEY, obs, config=each, num_steps=1) for each in (config, run.config)]
+    np.testing.assert_array_equal(*drawn)
+
+
 def test_the_sampler_is_the_one_of_the_objective_unless_configured():
     run = bandit("cloning")
     obs = jnp.zeros((64, 1))

@@ -23,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 OBS_DIM, ACTION_DIM, WIDER = 5, 3, (7, 4)
 # One of each sampler, with and without candidates, and one whose candidate is drawn by its value.
-NAMES = ("default_bc", "flow_bc", "consistency_bc", "bc", "heun", "idql", "consistency_ac")
+NAMES = ("default_bc", "flow_bc", "consistency_bc", "bc", "heun", "denoise", "idql", "consistency_ac")
 
 
 @functools.cache
 def settings(name):
-    config = PRESETS.get(name) or dataclasses.replace(PRESETS["diffusion_bc"], sampler="heun")
+    config = PRESETS.get(name) or dataclasses.replace(PRESETS["default_bc"], sampler=name)
     config = dataclasses.replace(config, num_candidates=min(config.num_candidates, 4))
     return dataclasses.replace(config, hidden_dims=(16, 24, 16), critic_hidden_dims=(16, 24))
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gaussian import MEAN, STD, exact_phi
+from gaussian import MEAN, STD, denoiser, exact_phi
 
 from gtp_jax import sampling, schedules
 
@@ -119,6 +119,17 @@ def test_renoising_draws_new_noise_at_each_step():
     jax.effects_barrier()
     correlation = np.corrcoef([x.ravel() for x in started])
     assert np.all(np.abs(correlation[np.triu_indices(3, 1)]) < 0.15)  # of 1000 pairs
+
+
+def test_denoising_takes_the_map_to_the_last_stop_and_from_there_the_mean_of_the_data():
+    options = {"schedule": SCHEDULE, "num_steps": 4}
+    path = {
+        name: sampling.trajectory(exact_phi, KEY, (64, 2), step=sampling.STEPS[name], **options)
+        for name in ("map", "denoise")
+    }
+    np.testing.assert_allclose(path["denoise"][:-1], path["map"][:-1], atol=1e-6)
+    stop, t = path["map"][-2], jnp.full(64, schedules.sampling_times(SCHEDULE, 4)[-2])
+    np.testing.assert_allclose(path["denoise"][-1], denoiser(stop, t), atol=1e-6)
 
 
 def test_mean_sampler_draws_one_action_whatever_the_noise():
