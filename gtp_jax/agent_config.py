@@ -23,7 +23,7 @@ class AgentConfig:
 
     # solution map
     objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
-    sampler: str = "auto"  # auto, the objective's | map | denoise, which ends at E[a | x_t] | euler | heun | renoise | mean
+    sampler: str = "auto"  # auto, the objective's | map | denoise, to E[a | x_t] | euler | heun | renoise | mean
     sigma_min: float = 0.002  # least noise level
     sigma_max: float = 3.0  # greatest; actions live in [-1, 1], so 3 already hides them
     sigma_last: float = 0.2  # a sampler's last stop before 0, whatever K is; 0: that of a grid of K intervals
