@@ -199,7 +199,7 @@ def _value_critic(config: AgentConfig, state: AgentState, critic: Params, key: c
 
     Action-free as in HIQL (Park et al., 2023, arXiv 2307.11949, eq. 4 and 6). A Q has to tell from one action where the
     next n steps will lead; here the data say where they led, luck included. Where actions are to be ranked, a Q learns
-    from the same targets; neither V nor the weights depend on it.
+    from the same targets, and V and the weights do not look at it.
     """
     del key  # draws nothing
     next_values = state_values(config, state.critic_target, batch.next_obs)
