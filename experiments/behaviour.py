@@ -12,8 +12,9 @@ import numpy as np
 from experiments import datasets, restored
 from gtp_jax import agent, tasks
 from gtp_jax import placement as placing
-from gtp_jax.agent import AgentState, Batch
+from gtp_jax.actor import trajectory
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import AgentState, Batch
 from gtp_jax.data import rewards, sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator
@@ -53,7 +54,7 @@ def trajectories(task: MultigoalTask, program: Program, state: AgentState, steps
     actor = jax.tree.map(lambda leaf: leaf[0], state.actor_ema)
     obs, mask = np.zeros((1000, obs_dim)), jnp.ones(action_dim)
     arguments = (program.members[0].config, actor, jax.random.key(seed), obs, mask)
-    return {k: np.asarray(agent.trajectory(*arguments, k))[..., : task.widths[1]] for k in steps}
+    return {k: np.asarray(trajectory(*arguments, k))[..., : task.widths[1]] for k in steps}
 
 
 def first_members(run: restored.Restored) -> restored.Restored:

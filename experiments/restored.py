@@ -11,7 +11,7 @@ import numpy as np
 
 from gtp_jax import checkpoint, population, tasks
 from gtp_jax import config as gtp_config
-from gtp_jax.agent import AgentState
+from gtp_jax.agent_state import AgentState
 from gtp_jax.data import sources
 from gtp_jax.errors import UserError
 from gtp_jax.evaluation import Episodes, Evaluator

@@ -5,9 +5,9 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from gtp_jax import agent, schedules
-from gtp_jax.agent import AgentState
+from gtp_jax import actor, agent, schedules
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import AgentState
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -38,12 +38,12 @@ def program(state: AgentState, *, config: AgentConfig, widths: tuple[int, int], 
 
 def describe(state: AgentState, *, config: AgentConfig, widths: tuple[int, int], num_steps: int) -> dict:
     """What `numpy_policy.Policy` has to know of a policy besides its weights, as JSON can hold it."""
-    schedule = agent.schedule_of(config)
+    schedule = actor.schedule_of(config)
     return {
         "obs_dim": widths[0],
         "action_dim": widths[1],
         "sampling_steps": num_steps,
-        "sampler": agent.sampler_of(config, num_steps),
+        "sampler": actor.sampler_of(config, num_steps),
         "num_candidates": config.num_candidates,
         "candidate_temperature": config.candidate_temperature,
         "sigma_min": schedule.sigma_min,
@@ -56,7 +56,7 @@ def weights(
 ) -> dict[str, np.ndarray]:
     """The arrays of `numpy_policy.Policy`, float32: what acting needs, without what a wider task beside has added."""
     obs_dim, action_dim = widths
-    times = schedules.sampling_times(agent.schedule_of(config), num_steps)
+    times = schedules.sampling_times(actor.schedule_of(config), num_steps)
     found = {"obs_mean": state.obs_mean[:obs_dim], "obs_std": state.obs_std[:obs_dim], "times": times}
 
     def layers(name, mlp):

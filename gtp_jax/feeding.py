@@ -26,7 +26,7 @@ LONGEST_BLOCK = 64  # which are of so many updates if they are small
 class Block(NamedTuple):
     """The batches of L updates of each slot; in the place of `placement.Data`."""
 
-    columns: tuple[jax.Array, ...]  # (slots, L, B, ...) each: those of `agent.Batch`
+    columns: tuple[jax.Array, ...]  # (slots, L, B, ...) each: those of `agent_state.Batch`
     start: jax.Array  # (slots,) int32: which of them comes first
 
     @property

@@ -21,8 +21,8 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
 from gtp_jax import agent
-from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import NUMBERS, AgentConfig
+from gtp_jax.agent_state import AgentState, Batch
 from gtp_jax.placement import MEMBERS, Placement
 
 EVERYONE = PartitionSpec()

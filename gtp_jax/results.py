@@ -14,7 +14,8 @@ import tempfile
 import jax
 import numpy as np
 
-from gtp_jax.agent import WATCHED, AgentState
+from gtp_jax.agent import WATCHED
+from gtp_jax.agent_state import AgentState
 from gtp_jax.cores import available_cores, cpu_info
 from gtp_jax.placement import Placement
 from gtp_jax.population import Program

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gtp_jax import agent
-from gtp_jax.agent import AgentState, Batch
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import AgentState, Batch
 
 NUM_STEPS = 1000
 KEY = jax.random.key(1)

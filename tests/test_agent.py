@@ -14,9 +14,9 @@ import optax
 import pytest
 from bandit import KEY, NUM_STEPS, SMALL, bandit_data, metrics_of_update, with_numbers_of
 
-from gtp_jax import agent
-from gtp_jax.agent import AgentState, Batch
+from gtp_jax import agent, critics
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import AgentState, Batch
 from gtp_jax.presets import PRESETS
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -156,7 +156,7 @@ def test_the_max_q_backup_takes_the_best_of_its_samples():
         config = dataclasses.replace(run.config, backup_samples=samples)
         loss[samples] = float(metrics_of_update(state, batch, config)["critic_loss"])
     others = np.resize(actions_of("cloning"), (512, 1))
-    values = agent.q_values(run.config, state.critic_target, jnp.zeros((512, 1)), others).reshape(2, -1, 32)
+    values = critics.q_values(run.config, state.critic_target, jnp.zeros((512, 1)), others).reshape(2, -1, 32)
     for samples in (1, 32):
         np.testing.assert_allclose(loss[samples], 2 * jnp.mean(values[..., :samples].max(-1) ** 2), rtol=0.25)
 
@@ -186,7 +186,7 @@ def test_critic_loss_goes_down(name):
 @pytest.mark.parametrize("name", [*WITH_Q, "ranked_value"])
 def test_critic_learns_the_rewards(name):
     config, state = CONFIGS[name], bandit(name).trained
-    q = agent.q_values(config, state.critic_target, jnp.zeros((2, 1)), MODES)
+    q = critics.q_values(config, state.critic_target, jnp.zeros((2, 1)), MODES)
     np.testing.assert_allclose(q, [[0, 1], [0, 1]], atol=0.1)
 
 
@@ -206,13 +206,13 @@ def test_the_value_that_an_advantage_is_over_is_the_expectile_networks(name):
     config, state = CONFIGS[name], bandit(name).trained
     data = jax.tree.map(jnp.float32, bandit_data())
     judged = jax.jit(functools.partial(agent.judge, config=config))(state, jax.random.key(5), data)
-    np.testing.assert_allclose(judged.value, agent.state_values(config, state.critic, data.obs), atol=1e-5)
+    np.testing.assert_allclose(judged.value, critics.state_values(config, state.critic, data.obs), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", WITH_V)
 def test_the_value_network_learns_the_expectile_of_the_rewards(name):
     """Of 0 and 1 in equal numbers, the 0.9-expectile is 0.9."""
-    value = agent.state_values(CONFIGS[name], bandit(name).trained.critic, jnp.zeros((1, 1)))
+    value = critics.state_values(CONFIGS[name], bandit(name).trained.critic, jnp.zeros((1, 1)))
     np.testing.assert_allclose(value, 0.9, atol=0.05)
 
 
@@ -221,7 +221,7 @@ def test_an_advantage_of_the_value_critic_is_what_the_data_came_to_over_the_valu
     config, state = CONFIGS[name], bandit(name).trained
     data = jax.tree.map(jnp.float32, bandit_data())._replace(discount=jnp.full(128, 0.5))
     judged = jax.jit(functools.partial(agent.judge, config=config))(state, jax.random.key(5), data)
-    came_to = data.reward + 0.5 * agent.state_values(config, state.critic_target, data.next_obs)
+    came_to = data.reward + 0.5 * critics.state_values(config, state.critic_target, data.next_obs)
     np.testing.assert_allclose(judged.advantage, came_to - judged.value, atol=1e-5)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from bandit import KEY, NUM_STEPS, SMALL, bandit_data, metrics_of_update
 
-from gtp_jax import agent, schedules
+from gtp_jax import actor, agent, schedules
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import AgentState
 from gtp_jax.objectives import OBJECTIVES
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -110,7 +111,7 @@ def test_candidates_are_ranked_by_a_critic_with_eta_0_too():
 
 
 @functools.cache
-def fresh() -> agent.AgentState:
+def fresh() -> AgentState:
     init = functools.partial(agent.init, action_dim=1, config=AgentConfig(eta=0.0, **SMALL), num_steps=NUM_STEPS)
     return jax.jit(init)(KEY, jnp.zeros(1), jnp.ones(1))
 
@@ -179,5 +180,5 @@ def test_the_share_of_tau_at_0_is_the_configured_one():
 
 
 def test_the_samplers_last_stop_is_the_configured_one():
-    schedule = agent.schedule_of(AgentConfig(sigma_last=0.7))
+    schedule = actor.schedule_of(AgentConfig(sigma_last=0.7))
     np.testing.assert_allclose(schedules.sampling_times(schedule, 3)[-2], 0.7, rtol=1e-5)

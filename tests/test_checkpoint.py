@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from gtp_jax import checkpoint
-from gtp_jax.agent import AgentState
+from gtp_jax.agent_state import AgentState
 from gtp_jax.errors import UserError
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from gtp_jax import placement as placing
 from gtp_jax import results
-from gtp_jax.agent import AgentState
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import AgentState
 from gtp_jax.population import Member, Program
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gtp_jax import agent
-from gtp_jax.agent import Batch
 from gtp_jax.agent_config import AgentConfig
+from gtp_jax.agent_state import Batch
 
 _REPEATS = 10  # products in one measurement, so that an accelerator's dispatch does not count
 
