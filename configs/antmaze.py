@@ -40,10 +40,6 @@ def get_config(variant: str = "umaze"):
         config.eval.interval = 15_000
     else:
         config.preset = "long_horizon"  # from the start to the goal it is 300 to 700 steps
-        config.agent.critic = "value"
-        config.agent.num_candidates = 4
-        config.agent.sampler = "denoise"  # the data's actions have noise, which makes an ant fall
-        config.agent.sigma_last = 0.5
         config.generate.num_transitions = 500_000
         config.num_steps = 20_000
         config.eval.interval = 10_000

@@ -107,6 +107,12 @@ def test_an_empty_or_repetitive_sweep_is_refused(eta):
 # ------------------------------------------------------------------------------------------------- programs
 
 
+@pytest.mark.parametrize("variant", tasks.ANTMAZE)
+def test_a_published_system_on_antmaze_is_its_preset_and_nothing_of_ours(variant):
+    (program,) = gtp_config.programs(load("--config.preset=idql", file=f"antmaze.py:{variant}"))
+    assert {member.config for member in program.members} == {PRESETS["idql"]}
+
+
 def test_one_preset_is_one_program_of_its_name():
     (program,) = gtp_config.programs(load("--config.preset=paper"))
     assert program.label == "paper" and {m.config.sigma_max for m in program.members} == {80.0}
