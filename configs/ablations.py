@@ -1,9 +1,9 @@
-"""Ablations: what each part of the method is worth. docs/ablations.md and docs/few_step.md have the results.
+"""Ablations: what each part is worth. docs/ablations.md, docs/long_horizon.md and docs/few_step.md have the results.
 
     python -m experiments.train --config=configs/ablations.py[:VARIANT]
 
 VARIANT is losses (what the actor learns from, cloning generated antmaze/umaze; the default),
-guidance (how values change that, on umaze-diverse)
+guidance (how values change that, on umaze-diverse), long_horizon (what each part of that preset does on medium-diverse)
 or few_steps (on multigoal, other choices than those of `default_bc`).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
@@ -45,6 +45,18 @@ def narrow_huber_loss(*args, time_weight, zero_share, **options):
     return losses.gtp_loss(*args, distance=distance, time_weight=time_weight, zero_share=zero_share, **options)
 
 
+LONG = presets.long_horizon()
+LONG_HORIZON = {
+    "long_horizon": LONG,
+    "q_for_credit": dataclasses.replace(LONG, critic="expectile"),
+    "returns_of_10": dataclasses.replace(LONG, num_step_returns=10),
+    "discount_99": dataclasses.replace(LONG, discount=0.99),
+    "truncated": dataclasses.replace(LONG, truncate_weights=True),
+    "eta_3": dataclasses.replace(LONG, eta=3.0),
+    "one_drawn": dataclasses.replace(LONG, num_candidates=1),
+    "not_denoised": dataclasses.replace(LONG, sampler="auto", sigma_last=0.2),
+}
+
 CHOSEN = presets.default_bc()
 FEW_STEPS = {
     "chosen": CHOSEN,
@@ -55,26 +67,23 @@ FEW_STEPS = {
 
 
 def get_config(variant: str = "losses"):
-    if variant not in ("losses", "guidance", "few_steps"):
-        raise ValueError(f"unknown variant {variant!r} of ablations; there are losses, guidance and few_steps")
-    presets.PRESETS.update(LOSSES | GUIDANCE | FEW_STEPS)
+    agents = {"losses": LOSSES, "guidance": GUIDANCE, "long_horizon": LONG_HORIZON, "few_steps": FEW_STEPS}
+    if variant not in agents:
+        raise ValueError(f"unknown variant {variant!r} of ablations; there are {', '.join(agents)}")
+    presets.PRESETS.update(agents[variant])
     OBJECTIVES["narrow_huber"] = Objective(narrow_huber_loss)
+    config = multigoal.get_config() if variant == "few_steps" else gtp_config.base()
+    config.preset = ",".join(agents[variant])
     if variant == "few_steps":
-        config = multigoal.get_config()
-        config.preset = ",".join(FEW_STEPS)
         return config
-    config = gtp_config.base()
     config.dataset = "generated"
+    config.num_steps = config.eval.interval = 10_000
     if variant == "losses":
         config.tasks = ("antmaze/umaze",)
-        config.preset = ",".join(LOSSES)
-        config.num_steps = config.eval.interval = 10_000
         config.eval.sampling_steps = (1, 2, 3, 5, 10)
     else:
-        config.tasks = ("antmaze/umaze-diverse",)
-        config.preset = ",".join(GUIDANCE)
+        config.tasks = ("antmaze/umaze-diverse" if variant == "guidance" else "antmaze/medium-diverse",)
         config.generate.num_transitions = 500_000
         config.num_seeds = 2
-        config.num_steps = config.eval.interval = 10_000
         config.eval.sampling_steps = (5,)
     return config
