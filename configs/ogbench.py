@@ -17,7 +17,7 @@ from gtp_jax import config as gtp_config
 
 def get_config(variant: str = "pointmaze-medium-navigate"):
     config = gtp_config.of_task("ogbench", variant)
-    config.agent.discount, config.agent.num_step_returns = 0.998, 50
+    config.preset = "long_returns"
     config.num_steps = 1_000_000
     config.eval.interval = 100_000
     config.checkpoint.interval = 50_000

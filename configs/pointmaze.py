@@ -19,5 +19,5 @@ def get_config(variant: str = "umaze"):
     config.agent.hidden_dims = (128, 128, 128)
     config.agent.critic_hidden_dims = (128, 128)
     if variant == "large":
-        config.agent.discount, config.agent.num_step_returns = 0.998, 50  # docs/long_horizon.md
+        config.preset = "long_returns"  # docs/long_horizon.md
     return config

@@ -15,6 +15,12 @@ def schedule_of(config: AgentConfig) -> schedules.Schedule:
     return schedules.Schedule(config.sigma_min, config.sigma_max, rho, sigma_last=config.sigma_last)
 
 
+def init_actor(config: AgentConfig, key: chex.PRNGKey, obs: jax.Array, action: jax.Array) -> Params:
+    """Fresh parameters, for observations and actions like these: (1, O) and (1, D)."""
+    t = jnp.ones(1)
+    return networks.SolutionMapNetwork(config.hidden_dims, action.shape[-1]).init(key, obs, action, t, t)
+
+
 def phi_of(config: AgentConfig, params: Params, obs: jax.Array, mask: jax.Array) -> solution_map.SurrogateMap:
     """The surrogate map of an actor at normalised observations (B, O).
 

@@ -1,4 +1,4 @@
-"""One agent: its state, one update on one batch, and acting. Pure functions, ready for vmap and scan.
+"""One agent: a fresh one, one update on one batch, and acting. Pure functions, ready for vmap and scan.
 
 The actor is a solution map trained by one of `objectives.OBJECTIVES`, guided by advantage weights or by a linear Q
 term; the critic is one of `critics.CRITICS`. With eta = 0, and one action a decision, there is none: its fields are
@@ -14,14 +14,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gtp_jax import critics, losses, networks, sampling, schedules, solution_map
-from gtp_jax.actor import phi_of, sample, schedule_of
+from gtp_jax import critics, losses, sampling, schedules, solution_map
+from gtp_jax.actor import init_actor, phi_of, sample, schedule_of
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.agent_state import AgentState, Batch
+from gtp_jax.agent_state import WATCHED, AgentState, Batch
 from gtp_jax.objectives import OBJECTIVES
-
-# What is watched while training, cause before effect: when one of these is not finite, the agent stays as it was.
-WATCHED = ("critic_loss", "critic_grad_norm", "actor_loss", "actor_grad_norm")
 
 
 def _optimizers(config: AgentConfig, num_steps: int):
@@ -51,12 +48,12 @@ def init(
     """
     numbers = jax.tree.map(jnp.float32, config.numbers if numbers is None else numbers)
     key_actor, key_q, key_v, key_train = jax.random.split(key, 4)
-    obs, action, t = jnp.zeros((1, obs_mean.shape[-1])), jnp.zeros((1, action_dim)), jnp.ones((1,))
+    obs, action = jnp.zeros((1, obs_mean.shape[-1])), jnp.zeros((1, action_dim))
     actor_optimizer, critic_optimizer = _optimizers(dataclasses.replace(config, **numbers), num_steps)
-    actor = networks.SolutionMapNetwork(config.hidden_dims, action_dim).init(key_actor, obs, action, t, t)
+    actor = init_actor(config, key_actor, obs, action)
     critic = critic_opt = None
     if config.uses_critic:
-        critic = critics.init(key_q, key_v, obs, action, config)
+        critic = critics.init(config, key_q, key_v, obs, action)
         critic_opt = critic_optimizer.init(critic)
     return AgentState(
         step=jnp.zeros((), jnp.int32),

@@ -19,11 +19,15 @@ class Batch(NamedTuple):
     discount: jax.Array  # (B,) of the value of next_obs: gamma^n, and 0 where the episode terminated on the way
 
 
+# What is watched while training, cause before effect: when one of these is not finite, the agent stays as it was.
+WATCHED = ("critic_loss", "critic_grad_norm", "actor_loss", "actor_grad_norm")
+
+
 class AgentState(NamedTuple):
     """Everything training changes, and what acting needs. Without a critic its fields are None."""
 
     step: jax.Array  # () int32, updates done
-    failure: jax.Array  # () int32, -1, or which of `agent.WATCHED` was first not finite; then nothing changes any more
+    failure: jax.Array  # () int32, -1, or which of WATCHED was first not finite; then nothing changes any more
     numbers: dict[str, jax.Array]  # () each, the settings in `agent_config.NUMBERS`
     action_mask: jax.Array  # (D,) 1, and 0 where the actions of a task that trains beside this one are wider
     key: jax.Array  # the member's root key; never consumed, only folded

@@ -23,8 +23,8 @@ def state_values(config: AgentConfig, critic: Params, obs: jax.Array) -> jax.Arr
     return networks.ValueNetwork(config.critic_hidden_dims).apply(critic["v"], obs)
 
 
-def init(key_q: chex.PRNGKey, key_v: chex.PRNGKey, obs: jax.Array, action: jax.Array, config: AgentConfig) -> Params:
-    """Fresh parameters of the networks that the configured critic consists of."""
+def init(config: AgentConfig, key_q: chex.PRNGKey, key_v: chex.PRNGKey, obs: jax.Array, action: jax.Array) -> Params:
+    """Fresh parameters of the networks that the configured critic consists of, for (1, O) and (1, D) like these."""
     critic = {}
     if config.critic != "value" or config.num_candidates > 1:
         critic["q"] = networks.QEnsemble(config.critic_hidden_dims).init(key_q, obs, action)

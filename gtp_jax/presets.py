@@ -21,15 +21,19 @@ def default_bc() -> AgentConfig:
     return AgentConfig(eta=0.0)
 
 
-def long_horizon() -> AgentConfig:
-    """`default` for goals hundreds of steps away, where 0.99 per step leaves nothing of a reward.
+def long_returns() -> AgentConfig:
+    """`default` for goals hundreds of steps away, where 0.99 per step leaves nothing of a reward."""
+    return AgentConfig(discount=0.998, num_step_returns=50)
 
-    V of what 50 steps of the data came to gives the weights, a Q ranks four actions, and the last step of sampling
-    leaves out the noise that the data's actions have. `docs/long_horizon.md` has the figures behind each.
+
+def long_horizon() -> AgentConfig:
+    """`long_returns` for walkers that clone noisy data; `docs/long_horizon.md` has the figures behind each choice.
+
+    V of what 50 steps of the data came to gives the weights, a Q ranks four actions, and from K = 2 on the last step of
+    sampling leaves out the noise that the data's actions have.
     """
-    return AgentConfig(
-        discount=0.998,
-        num_step_returns=50,
+    return dataclasses.replace(
+        long_returns(),
         critic="value",
         num_candidates=4,
         sampler="denoise",
@@ -201,6 +205,7 @@ PRESETS: dict[str, AgentConfig] = {
     for preset in (
         default,
         default_bc,
+        long_returns,
         long_horizon,
         paper,
         gtp,

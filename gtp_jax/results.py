@@ -14,8 +14,7 @@ import tempfile
 import jax
 import numpy as np
 
-from gtp_jax.agent import WATCHED
-from gtp_jax.agent_state import AgentState
+from gtp_jax.agent_state import WATCHED, AgentState
 from gtp_jax.cores import available_cores, cpu_info
 from gtp_jax.placement import Placement
 from gtp_jax.population import Program

@@ -14,9 +14,8 @@ from small_run import REPOSITORY
 
 from gtp_jax import placement as placing
 from gtp_jax import population
-from gtp_jax.agent import WATCHED
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.agent_state import AgentState
+from gtp_jax.agent_state import WATCHED, AgentState
 from gtp_jax.placement import Data, Placement
 from gtp_jax.population import Member, Program
 
