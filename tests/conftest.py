@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import platform
+import signal
 import subprocess
 import sys
 import warnings
@@ -25,6 +26,8 @@ from hypothesis import settings
 from minari.data_collector import EpisodeBuffer
 from small_run import REPOSITORY, SMALL
 
+# A job in the background ignores interrupts, and so would the processes that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 jax.config.update("jax_num_cpu_devices", 2)  # before JAX first looks at its devices
 # Most of the time goes into compiling: what one run has compiled, the next one reads.
 jax.config.update("jax_compilation_cache_dir", str(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "xla"))
