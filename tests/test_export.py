@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 OBS_DIM, ACTION_DIM, WIDER = 5, 3, (7, 4)
 # One of each sampler, with and without candidates, and one whose candidate is drawn by its value.
-NAMES = ("default_bc", "flow_bc", "consistency_bc", "bc", "heun", "long_horizon", "idql", "consistency_ac")
+NAMES = ("default_bc", "flow_bc", "consistency_bc", "bc", "heun", "denoise", "long_horizon", "idql", "consistency_ac")
 
 
 @functools.cache
