@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from experiments import datasets, restored
@@ -49,11 +48,15 @@ def episodes(
 
 
 def trajectories(task: MultigoalTask, program: Program, state: AgentState, steps: Sequence[int], seed: int):
-    """What the first member makes of the same noise: from it to actions, (K + 1, 1000, D) by K."""
-    obs_dim, action_dim = program.widths(task.widths)
-    actor = jax.tree.map(lambda leaf: leaf[0], state.actor_ema)
-    obs, mask = np.zeros((1000, obs_dim)), jnp.ones(action_dim)
-    arguments = (program.members[0].config, actor, jax.random.key(seed), obs, mask)
+    """What the task's first member makes of the same noise: from it to actions, (K + 1, 1000, D) by K.
+
+    Args:
+        state: with a row for each member.
+    """
+    row = next(i for i, member in enumerate(program.members) if member.task == task.name)
+    state, config = jax.tree.map(lambda leaf: leaf[row], state), program.members[row].config
+    obs = np.zeros((1000, len(state.obs_mean)))
+    arguments = (config, state.actor_ema, jax.random.key(seed), obs, state.action_mask)
     return {k: np.asarray(trajectory(*arguments, k))[..., : task.widths[1]] for k in steps}
 
 
@@ -109,16 +112,16 @@ def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
     """
     if (transform := run.config.get("reward")) not in rewards.TRANSFORMS:
         raise UserError(f"reward = {transform!r} must be one of {', '.join(rewards.TRANSFORMS)}")
-    found = sources.local(tasks.get(name), run.datasets[name])
+    found = sources.local(tasks.get(name), run.datasets[name], f"{run.config.get('dataset')}")
     return found and datasets.with_rewards(found, transform)
 
 
 def judge(run: restored.Restored, program: Program, row: int, data: sources.Dataset):
     """Which transitions (N,) of the data were judged, at most `TRANSITIONS`, and the `agent.Judgement` of a member."""
     member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[program.label])
-    ahead = program.num_step_returns, program.structure.action_chunk
-    blocks, returns = datasets.arranger({member.task: data})([member.kind], *ahead)
-    block, returns = blocks[member.task], returns[member.kind]
+    ahead, kind = (program.num_step_returns, program.structure.action_chunk), program.kind(member)
+    blocks, returns = datasets.arranger({member.task: data})([kind], *ahead)
+    block, returns = blocks[member.task], returns[kind]
     chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]
     obs, action, next_obs = (column[chosen] for column in block)
     reward, discount = (column[chosen] for column in returns)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import jax
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 from gtp_jax import config as gtp_config
 from gtp_jax.cores import available_cores, cpu_info
@@ -72,6 +73,22 @@ def validated(config):
     except OSError as error:  # a config file that cannot be read is noticed at the first look into it
         raise UserError(str(error).splitlines()[-1].strip()) from error
     return config
+
+
+def register(config_flag: flags.FlagHolder) -> None:
+    """Runs the config file that registers a run's own objective, if one was given; the run has its settings itself.
+
+    Raises:
+        UserError: it cannot be read, or one of its fields was set.
+    """
+    if config_flag.value is None:
+        return
+    try:
+        config_flag.value.keys()  # a config file that cannot be read is noticed at the first look into it
+    except OSError as error:
+        raise UserError(str(error).splitlines()[-1].strip()) from error
+    if fields := config_flags.get_override_values(flags.FLAGS[config_flag.name]):
+        raise UserError(f"--config.{next(iter(fields))} changes nothing here: a run keeps its settings")
 
 
 class Stopped(BaseException):

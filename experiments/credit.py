@@ -78,17 +78,19 @@ def rows_of(record: records.Record, run: restored.Restored, methods: Iterator[st
 
 
 def main(stack: contextlib.ExitStack, *folders: str) -> None:
-    if CONFIG.value is not None:
-        len(CONFIG.value)  # reading it runs the file, and what that registers is there
+    cli.register(CONFIG)
     found = records.read(records.find(folders))
     runs = [checked(record.path, stack) for record in found]
     methods = iter(records.methods(found))
+    out = OUT.value and pathlib.Path(OUT.value).expanduser()
     try:
+        for folder in [*(record.path for record in found), *([out.absolute().parent] if out else [])]:
+            results.check_writable(folder)
         rows = [row for record, run in zip(found, runs) for row in rows_of(record, run, methods)]
         table = [["run", "agent", "task", "seed", *wayfinding.COLUMNS, "success"], *rows]
         print(f"\n{tables.markdown(table)}")
-        if OUT.value is not None:
-            results.write_json(pathlib.Path(OUT.value).expanduser(), {"credit": table, **results.provenance(1)})
+        if out:
+            results.write_json(out, {"credit": table, **results.provenance(1)})
     except OSError as error:
         raise UserError(f"pictures or the table cannot be written: {error}") from error
 

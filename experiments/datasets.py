@@ -36,6 +36,25 @@ def load(config, names: Sequence[str], known: Mapping[str, dict]) -> dict[str, s
     return datasets
 
 
+def agreed(before: Mapping[str, dict], found: Sequence[Mapping[str, dict]]) -> dict[str, dict]:
+    """The record of each task's data for results.json, as it was when the run began.
+
+    Args:
+        before: of a resumed run, what this gave then.
+        found: what each process has loaded now, `Dataset.record` by task.
+
+    Raises:
+        UserError: the processes have different data of one task.
+    """
+    records = dict(before)
+    for task, record in ((task, record) for each in found for task, record in each.items()):
+        first = records.setdefault(task, record)
+        if any(first[key] != record[key] for key in ("id", "num_transitions")):
+            one, other = (f"{each['id']} with {each['num_transitions']} transitions" for each in (first, record))
+            raise UserError(f"processes of this run have different data of {task}: {one}, and {other}")
+    return records
+
+
 def with_rewards(dataset: sources.Dataset, transform: str) -> sources.Dataset:
     """The same with what a name in `rewards.TRANSFORMS` makes of its rewards."""
     reward = rewards.TRANSFORMS[transform](dataset.transitions)
@@ -50,7 +69,7 @@ def statistics(dataset: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def arranger(datasets: Mapping[str, sources.Dataset]) -> Callable:
     """A function (kinds, n, h) -> (blocks, returns), as `placement.place` takes them, of some kinds of members.
 
-    Kinds are those of `Member.kind`, n is how many rewards a transition sums, h how many actions it has; whatever is
+    Kinds are those of `Program.kind`, n is how many rewards a transition sums, h how many actions it has; whatever is
     asked for again is not computed again. Observations are normalised by their statistics.
     """
 

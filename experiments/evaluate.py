@@ -58,13 +58,16 @@ def main(stack: contextlib.ExitStack) -> None:
         raise UserError("--workdir is needed, the directory of a run")
     if PICTURES.value and not importlib.util.find_spec("matplotlib"):
         raise UserError("--pictures needs matplotlib: pip install matplotlib")
-    if CONFIG.value is not None:
-        len(CONFIG.value)  # reading it runs the file, and what that registers is there
+    cli.register(CONFIG)
     if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
         raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
     refuse_links(workdir)
     run = restored.restore(workdir, stack)
+    try:
+        results.check_writable(workdir)
+    except OSError as error:
+        raise UserError(f"working directory {workdir} cannot be written: {error}") from error
     config, programs = run.config, run.programs
     seed = config.eval.seed if SEED.value is None else SEED.value
     placements = {p.label: placing.spread(len(p.members), turn) for turn, p in enumerate(programs)}
@@ -90,7 +93,7 @@ def main(stack: contextlib.ExitStack) -> None:
         results.write_json(workdir / "evaluation.json", content)
         print(f"written to {workdir / 'evaluation.json'}")
         if PICTURES.value:
-            draw(workdir, programs, states, evaluator, last, steps, seed)
+            draw(workdir, programs, run.states, evaluator, last, steps, seed)
     except OSError as error:
         raise UserError(f"working directory {workdir} cannot be written: {error}") from error
 

@@ -64,16 +64,15 @@ def check(program: bytes, policy: numpy_policy.Policy, state, config, num_steps:
     difference = np.abs(np.asarray(act(key, obs)) - expected).max()
     if not difference <= TOLERANCE:
         raise UserError(f"the program's actions differ from the agent's by {difference}; please report this")
-    program_ms = 1e3 * seconds(lambda: np.asarray(act(key, obs[:1])))
-    numpy_ms = 1e3 * seconds(lambda: policy(obs[0], rng))
+    program_ms = 1e3 * seconds(lambda: np.asarray(act(key, obs[:1]))) / config.action_chunk
+    numpy_ms = 1e3 * seconds(lambda: policy(obs[0], rng)) / config.action_chunk
     return f"an action takes {program_ms:.3f} ms by the program, {numpy_ms:.3f} ms by NumPy (medians of {CALLS})"
 
 
 def main(stack: contextlib.ExitStack) -> None:
     if WORKDIR.value is None or OUT.value is None:
         raise UserError("--workdir and --out are needed, the directory of a run and a folder for the policy")
-    if CONFIG.value is not None:
-        len(CONFIG.value)  # reading it runs the file, and what that registers is there
+    cli.register(CONFIG)
     workdir, out = (pathlib.Path(path).expanduser().absolute() for path in (WORKDIR.value, OUT.value))
     refuse_links(workdir)
     run = restored.restore(workdir, stack)

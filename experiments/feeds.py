@@ -49,7 +49,7 @@ def prepare(
     wanted = {
         p.label: (
             placements[p.label],
-            tuple(m.kind for m in p.members),
+            tuple(map(p.kind, p.members)),
             p.widths(widths),
             (p.num_step_returns, p.structure.action_chunk),
         )

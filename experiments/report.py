@@ -214,8 +214,7 @@ def main(stack: contextlib.ExitStack, *folders: str) -> None:
         raise UserError("--out is needed, a folder for the report")
     if not importlib.util.find_spec("matplotlib"):
         raise UserError("a report needs matplotlib: pip install -e '.[report]'")
-    if CONFIG.value is not None:
-        len(CONFIG.value)  # reading it runs the file, and what that registers is there
+    cli.register(CONFIG)
     runs = records.read(records.find(folders))
     out = pathlib.Path(OUT.value).expanduser().absolute()
     try:

@@ -1,6 +1,7 @@
 """Runs as their working directories hold them, which may come from strangers: settings, and agents as last saved."""
 
 import contextlib
+import dataclasses
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ import numpy as np
 
 from gtp_jax import checkpoint, population, tasks
 from gtp_jax import config as gtp_config
+from gtp_jax.agent_config import AgentConfig
 from gtp_jax.agent_state import AgentState
 from gtp_jax.data import sources
 from gtp_jax.errors import UserError
@@ -58,6 +60,8 @@ def programs(workdir: pathlib.Path, content: dict[str, Any]) -> list[Program]:
                 raise UserError(f"{workdir} holds a run of {label!r}, which cannot name a picture's file")
             if (name := str(fields["objective"])) not in OBJECTIVES:
                 raise UserError(f"objective {name!r} is not registered; give the run's --config=FILE too")
+            if missing := sorted({field.name for field in dataclasses.fields(AgentConfig)} - set(fields)):
+                raise KeyError(f"agent.{missing[0]}")
             fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
             found.append(Program(label, gtp_config.members(config, gtp_config.combinations(fields))))
     except (AttributeError, KeyError, TypeError) as error:

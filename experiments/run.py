@@ -102,8 +102,8 @@ class Run:
         with feeds.timed(self.timing, "dataset_s"):
             with processes.together():
                 self._data = datasets.load(config, learnt, self._progress["datasets"])
-            for records in processes.gather({name: dataset.record() for name, dataset in self._data.items()}):
-                self._progress["datasets"] = records | self._progress["datasets"]  # as they were at the beginning
+            found = processes.gather({name: dataset.record() for name, dataset in self._data.items()})
+            self._progress["datasets"] = datasets.agreed(self._progress["datasets"], found)
             statistics = {name: datasets.statistics(dataset) for name, dataset in self._data.items()}
 
         widths = {name: tasks.get(name).widths for name in config.tasks}
@@ -257,12 +257,14 @@ class Run:
 
     def finish(self) -> tuple[list[dict], dict]:
         """Evaluates and writes results.json; its members, and timing."""
+        self._checkpoints.wait()  # if the last could not be written, nobody should wait for scores first
         config, timing = self._config, self.timing
         scores = {k: self.evaluate(k) for k in config.eval.sampling_steps}
         timing["action_ms"] = {
             p.label: {
                 str(k): 1e3
                 * float(np.median(population.action_seconds(self._states[p.label], structure=p.structure, num_steps=k)))
+                / p.structure.action_chunk
                 for k in config.eval.sampling_steps
             }
             for p in self._programs
@@ -279,7 +281,6 @@ class Run:
                 for p in self._programs
             }
         )
-        self._checkpoints.wait()
         timing["total_s"] = self._before + time.perf_counter() - self._started
         timing["member_updates_per_s"] = len(entries) * config.num_steps / timing["train_s"]
         content = {"num_steps": config.num_steps, **results.provenance(self.num_devices)}

@@ -73,8 +73,10 @@ class Workdir:
 def refuse_other(path: pathlib.Path, config) -> None:
     """Raises UserError if the directory holds something of a run with another config, and OSError or ValueError."""
     begun = [*path.glob("checkpoints/[0-9]*"), *path.glob("results.json")]
-    if not begun or not (path / "config.json").exists():
+    if not begun:
         return  # there is nothing to mix up
+    if not (path / "config.json").exists():
+        raise UserError(f"{path} holds a run without its config.json; put it back, or use another --workdir")
     old = json.loads((path / "config.json").read_text())
     if not isinstance(old, dict) or "agents" not in old:
         raise UserError(f"{path} holds a run of another version of gtp_jax; use another --workdir")

@@ -11,6 +11,7 @@ from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.sampling import STEPS
 
 MAX_CANDIDATES = 1000  # all are held at once, for every episode
+MAX_INTERVALS = 10**6  # of a finer grid float32 cannot tell all neighbours apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +122,8 @@ class AgentConfig:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must be at least {low}")
         if self.num_candidates > MAX_CANDIDATES:
             raise ValueError(f"agent.num_candidates = {self.num_candidates} must be at most {MAX_CANDIDATES}")
+        if self.max_intervals > MAX_INTERVALS:
+            raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at most {MAX_INTERVALS}")
         for name in at_most_1:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")

@@ -13,10 +13,11 @@ from gtp_jax.errors import UserError
 from gtp_jax.tasks import MODE_RADIUS, MazeTask, MultigoalTask, OGBenchTask, ReturnTask, Task
 
 START_NOISE = 0.1  # metres; D4RL's, where gymnasium-robotics draws from a quarter of a cell
+PEN_HEIGHT, DROPPED = 26, 0.075  # where an observation of Adroit's pen has its height, and metres under which it fell
 
 
 class MazeEvaluation(gymnasium.Wrapper):
-    """Flat observations (O,) float32, fixed start and goal, reward 1 within 0.5 of the goal, where the episode ends."""
+    """Flat observations (O,) float32, the task's start and goal, reward 1 within 0.5 of it, where the episode ends."""
 
     def __init__(self, env: gymnasium.Env, task: MazeTask):
         super().__init__(env)
@@ -26,12 +27,20 @@ class MazeEvaluation(gymnasium.Wrapper):
 
     def reset(self, *, seed=None, options=None):
         observation, info = self.env.reset(seed=seed, options=start_options(self._task))
+        self._goal = self._task.draw_goal(self.np_random, self._task.goal)
+        place_goal(self.env, self._goal)
         return self._task.flatten(observation), info
 
     def step(self, action):
         observation, _, _, truncated, info = self.env.step(action)
-        success = bool(self._task.reached(observation["achieved_goal"]))
+        success = bool(self._task.reached(observation["achieved_goal"], self._goal))
         return self._task.flatten(observation), float(success), success, truncated, info | {"success": success}
+
+
+def place_goal(env: gymnasium.Env, xy: np.ndarray) -> None:
+    """Moves the goal of a bare maze, which its own rewards and pictures go by, to a position (2,)."""
+    env.unwrapped.goal = xy
+    env.unwrapped.update_target_site_pos()
 
 
 def make_d4rls_ant(model) -> None:
@@ -87,7 +96,7 @@ class Multigoal(gymnasium.Env):
 
 
 class ReturnEvaluation(gymnasium.Wrapper):
-    """Flat observations (O,) float32, and success as far as the environment knows of any."""
+    """Flat observations (O,) float32, success as far as the environment knows of any, and D4RL's ends."""
 
     def __init__(self, env: gymnasium.Env, task: ReturnTask):
         super().__init__(env)
@@ -102,7 +111,10 @@ class ReturnEvaluation(gymnasium.Wrapper):
         observation, reward, terminated, truncated, info = self.env.step(action)
         all_done = "tasks_to_complete" in info and not info["tasks_to_complete"]  # Kitchen's
         success = bool(info.get("success", all_done))
-        return self._task.flatten(observation), float(reward), terminated, truncated, info | {"success": success}
+        observation = self._task.flatten(observation)
+        if self._task.env_id.startswith("AdroitHandPen"):  # D4RL's ends where the pen is dropped, this one goes on
+            terminated = terminated or bool(observation[PEN_HEIGHT] < DROPPED)
+        return observation, float(reward), terminated, truncated, info | {"success": success}
 
 
 def make_registered(task: ReturnTask, **settings) -> gymnasium.Env:
@@ -168,7 +180,10 @@ def make_ogbench(task: OGBenchTask, env_id: str | None = None, **settings) -> gy
         UserError: the package is not installed.
     """
     register_ogbench()
-    return gymnasium.make(env_id or task.env_id, disable_env_checker=True, **settings)
+    env = gymnasium.make(env_id or task.env_id, disable_env_checker=True, **settings)
+    if hasattr(env.unwrapped, "maze_map"):
+        os.unlink(env.unwrapped.fullpath)  # the maze's XML file, read once, and never removed by its writer
+    return env
 
 
 def make_bare(task: MazeTask | ReturnTask, **settings) -> gymnasium.Env:

@@ -17,6 +17,9 @@ import numpy as np
 _LIMIT, _TWO = np.float32(20), np.float32(2)
 
 
+SAMPLERS = ("map", "denoise", "euler", "heun", "renoise", "mean")
+
+
 class Level(NamedTuple):
     """What the map phi(., t, tau) has of its own, computed once."""
 
@@ -65,6 +68,8 @@ class Policy:
             description: as `gtp_jax.export.describe` gives it.
         """
         self._arrays, self._sampler = arrays, description["sampler"]
+        if self._sampler not in SAMPLERS:  # of a newer version of the package
+            raise ValueError(f"sampler {self._sampler!r} must be one of {', '.join(SAMPLERS)}")
         self.obs_dim, self.action_dim = description["obs_dim"], description["action_dim"]
         self.num_candidates, self._temperature = description["num_candidates"], description["candidate_temperature"]
         times = arrays["times"]

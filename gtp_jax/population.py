@@ -3,9 +3,9 @@
 Members are one mapped axis, updates a loop, data on the device, state donated. Members never talk: on several devices
 the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a member comes
 from its task's name and its seed, so members that differ in a hyperparameter see the same batches and the same noise.
-On CPU its result is the same, bit for bit, whoever else is in the population, as long as that does not change one
-device into several: the partitioned program rounds differently. On accelerators the members share kernels, whose
-rounding may depend on how many there are.
+On CPU its result is the same, bit for bit, whoever else is in the population, as long as that neither changes one
+device into several nor adds a wider task: other programs round differently. On accelerators the members share kernels,
+whose rounding may depend on how many there are.
 """
 
 import dataclasses
@@ -38,11 +38,6 @@ class Member:
     seed: int
     config: AgentConfig = AgentConfig()
 
-    @property
-    def kind(self) -> tuple[str, float]:
-        """Of the data it is given: its task, and the discount of rewards, which without a critic do not matter."""
-        return self.task, self.config.discount if self.config.uses_critic else 1.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Program:
@@ -67,6 +62,11 @@ class Program:
         """What is compiled; with a critic if any member has use for one."""
         configs = [member.config for member in self.members]
         return next((config for config in configs if config.is_guided), configs[0]).structure
+
+    def kind(self, member: Member) -> tuple[str, float]:
+        """Of the data that a member is given: its task, and the discount of rewards, which without a critic do not
+        matter."""
+        return member.task, member.config.discount if self.structure.uses_critic else 1.0
 
     @property
     def num_step_returns(self) -> int:
@@ -208,9 +208,9 @@ def trainer(*, structure: AgentConfig, batch_size: int, num_steps: int, mesh: Me
 def actor(*, structure: AgentConfig, placement: Placement):
     """A function (states, observations (H, E, O), time, num_steps=K) -> actions (H, E, D), NumPy in and out.
 
-    Where agents act in chunks, D counts the numbers of a chunk. H are the members that this process answers for,
-    `Placement.held`. A member's actions depend on its own key, observations and the time, an integer such as the
-    environment's step. One program is compiled for each K.
+    O may be less than the states are wide. Where agents act in chunks, D counts the numbers of a chunk. H are the
+    members that this process answers for, `Placement.held`. A member's actions depend on its own key, observations and
+    the time, an integer such as the environment's step. One program is compiled for each K.
     """
 
     @functools.partial(jax.jit, static_argnames="num_steps")
@@ -228,8 +228,9 @@ def actor(*, structure: AgentConfig, placement: Placement):
         return sharded(states, observations, time)
 
     def act(states, observations, time, *, num_steps):
-        slots = np.zeros((len(placement.local_slots), *observations.shape[1:]), np.float32)
-        slots[placement.held] = observations
+        # As wide as the states, whose widest task need not be among those that are played here.
+        slots = np.zeros((len(placement.local_slots), observations.shape[1], states.obs_mean.shape[-1]), np.float32)
+        slots[placement.held, :, : observations.shape[-1]] = observations
         return np.asarray(act_all(states, slots, time, num_steps=num_steps))[placement.held]
 
     return act

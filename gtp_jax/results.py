@@ -30,6 +30,12 @@ def params_digest(params) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def check_writable(folder: pathlib.Path) -> None:
+    """Raises OSError if no file can be written into a folder: now, and not after long work."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 def write_json(path: pathlib.Path, content) -> None:
     """Writes a file whole or not at all."""
     text = json.dumps(content, indent=2)

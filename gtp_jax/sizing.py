@@ -65,7 +65,7 @@ def training(
         ),
         population.abstract(program, widths, **settings),
     )
-    kinds = {member.kind for member in program.members}
+    kinds = set(map(program.kind, program.members))
     length = num_transitions * len({task for task, _ in kinds})
     widest = states.obs_mean.shape[-1], states.action_mask.shape[-1]
     data = placing.like(placement, length, num_transitions * len(kinds), widest)

@@ -184,6 +184,21 @@ def test_a_run_of_another_version_is_refused(mixed, refusal, tmp_path):
         assert "holds a run of another version" in refusal(program, *arguments, f"--workdir={copy}")
 
 
+def test_a_run_whose_agents_lack_a_setting_is_of_another_version(mixed, refusal, tmp_path):
+    copy = shutil.copytree(mixed, tmp_path / "copy")
+    config = read(copy / "config.json")
+    del config["agents"]["default"]["num_candidates"]
+    (copy / "config.json").write_text(json.dumps(config))
+    assert "holds a run of another version of gtp_jax: 'agent.num_candidates'" in refusal(
+        "evaluate", f"--workdir={copy}"
+    )
+
+
+def test_a_run_without_its_config_is_not_resumed(copy, refusal):
+    (copy / "config.json").unlink()
+    assert "holds a run without its config.json" in refusal("train", *SMALL, f"--workdir={copy}")
+
+
 def test_multigoal_is_trained_evaluated_and_drawn(succeed, tmp_path):
     small = ("num_steps=20", "eval.interval=20", "checkpoint.interval=20", "num_seeds=1", "eval.episodes=20")
     flags = [f"--config.{flag}" for flag in (*small, "preset=default_bc,bc", "eval.sampling_steps=(1,)")]
@@ -290,6 +305,8 @@ def test_a_truncated_checkpoint_is_refused(program, part, copy, refusal):
         (["--workdir={}/none"], "none does not hold a run"),
         (["--workdir={}", "--episodes=0"], "flag --episodes=0"),
         (["--workdir={}", "--sampling_steps=5,0"], "--sampling_steps=5,0 must be whole numbers of at least 1"),
+        (["--workdir={}", "--config=configs/nothing.py"], "No such file or directory: 'configs/nothing.py'"),
+        (["--workdir={}", *SMALL[:2]], "--config.agent.hidden_dims changes nothing here"),
     ],
 )
 def test_evaluate_refuses(arguments, message, refusal, tmp_path):

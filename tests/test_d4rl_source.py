@@ -156,8 +156,9 @@ def test_files_of_other_bodies_are_refused_with_what_to_take_instead(name, remed
 
 # ------------------------------------------------------------------------------------------------- D4RL's mazes
 
-# D4RL's coordinates of the goal: 4 m a cell along x and up the rows along y, from where the ant starts.
-GOALS = {"umaze": (0, 8), "medium-play": (20, 20), "large-play": (32, 24)}
+# D4RL's coordinates of the goal: 4 m a cell along x and up the rows along y, from where the ant starts, and on the mean
+# half a metre and a quarter more along each, as `maze_env.MazeEnv.goal_sampler` draws from 0 to 1 and from 0 to 0.5.
+GOALS = {"umaze": (0.75, 8.75), "medium-play": (20.75, 20.75), "large-play": (32.75, 24.75)}
 
 
 @pytest.mark.parametrize("variant", GOALS)
@@ -187,8 +188,32 @@ def test_the_goal_of_the_evaluation_is_where_it_is_in_the_files(name):
     with contextlib.closing(environments.make(task)) as env:
         start = env.reset(seed=0)[0][:2]
         np.testing.assert_allclose(start + GOALS.get(variant, GOALS["umaze"]), task.goal_xy, atol=0.11)
-        np.testing.assert_allclose(env.unwrapped.goal, task.goal_xy, atol=0.11)
     assert planner.shortest_path(task.maze_map, task.start, task.goal)
+
+
+def test_goals_of_evaluations_are_spread_as_d4rl_draws_them():
+    task = get("antmaze/d4rl-medium-play")
+    with contextlib.closing(environments.make(task)) as env:
+        goals = []
+        for seed in range(200):
+            env.reset(seed=seed)
+            goals.append(env.unwrapped.goal - task.cell_centre(task.goal))
+    assert np.min(goals) >= 0 and np.max(goals) <= 1.5
+    np.testing.assert_allclose(np.mean(goals, axis=0), 0.75, atol=4 * np.sqrt((1 + 0.5**2) / 12 / 200))
+    np.testing.assert_allclose(np.var(goals), (1 + 0.5**2) / 12, rtol=0.2)
+
+
+def test_success_is_at_the_goal_that_was_drawn():
+    task = get("antmaze/d4rl-umaze")
+    with contextlib.closing(environments.make(task)) as env:
+        for seed in range(10):
+            env.reset(seed=seed)
+            ant, goal = env.unwrapped.ant_env, env.unwrapped.goal
+            for offset, success in ((0.45, True), (0.55, False)):
+                qpos = ant.init_qpos.copy()
+                qpos[:2] = goal - [offset, 0]
+                ant.set_state(qpos, np.zeros(ant.model.nv))
+                assert env.step(np.zeros(8, np.float32))[2] is success
 
 
 def test_d4rls_ant_has_its_torque_and_its_steps():
@@ -221,16 +246,24 @@ def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts,
     assert f"{count} transitions" in output
     if film.backend():
         (record,) = records.read([tmp_path / "run"])
+        file().unlink()
         with contextlib.ExitStack() as stack:
             acts, _, (note,) = gallery.show(record, stack, Album(tmp_path))
         assert "An episode of paper, which has a return of" in "".join(acts) and "No data" in note
         assert len(list(tmp_path.glob("film-*.png"))) == gallery.FRAMES
 
 
-def test_a_file_is_found_again_where_d4rls_package_keeps_it_and_not_fetched(file, tmp_path, monkeypatch):
-    record = {"id": file().name, "source": "d4rl-hdf5", "num_transitions": 1}
+def test_a_file_is_found_again_where_the_run_had_it_or_d4rls_package_keeps_it(file, tmp_path, monkeypatch):
+    path = file()
+    record = sources.resolve(HOPPER, str(path), num_transitions=1, seed=0).record()
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "empty"))
-    assert sources.local(HOPPER, record) is None
+    assert sources.local(HOPPER, record, "auto") is None
+    assert sources.local(HOPPER, record, str(path)).record() == record
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
-    found = sources.local(HOPPER, record)
-    assert (found.id, found.source) == (record["id"], record["source"]) and len(found.transitions.reward)
+    assert sources.local(HOPPER, record, "auto").record() == record
+
+
+def test_another_file_of_the_same_name_is_not_taken_for_a_runs_data(file):
+    record = {"id": file().name, "source": "d4rl-hdf5", "num_transitions": 1}
+    with pytest.raises(UserError, match="is not the one that gym/hopper-.* was trained on"):
+        sources.local(HOPPER, record, str(file()))

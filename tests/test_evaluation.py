@@ -219,9 +219,25 @@ def test_seeds_that_agree_count_as_one_large_sample():
     assert evaluation.success_interval([0.5] * 4, 100) == pytest.approx(pooled)
 
 
+def test_seeds_that_differ_a_little_more_than_chance_widen_the_interval_a_little():
+    """Of 100 episodes at 0.5 a seed's rate has a standard deviation of 0.05."""
+    (below, above) = (evaluation.success_interval([0.5 - d, 0.5 + d], 100) for d in 0.05 / 2**0.5 * np.array([1, 1.01]))
+    assert 0 < (above[1] - above[0]) / (below[1] - below[0]) - 1 < 0.1
+
+
 def test_seeds_that_disagree_widen_the_interval():
     agreeing, disagreeing = (evaluation.success_interval(r, 100) for r in ([0.5] * 4, [0.1, 0.9, 0.2, 0.8]))
     assert disagreeing[0] < agreeing[0] - 0.1 and disagreeing[1] > agreeing[1] + 0.1
+
+
+@pytest.mark.parametrize("seeds", [4, 10])
+@pytest.mark.parametrize("spread", [(2, 2), (10, 10), (30, 5)])
+def test_the_interval_holds_the_true_mean_in_about_95_of_100_runs_whose_seeds_differ(seeds, spread):
+    random, runs = np.random.default_rng(0), 2000
+    rates = random.binomial(100, random.beta(*spread, size=(runs, seeds))) / 100
+    low, high = np.transpose([evaluation.success_interval(each, 100) for each in rates])
+    mean = spread[0] / sum(spread)
+    assert 0.9 < np.mean((low <= mean) & (mean <= high)) < 0.975
 
 
 @given(rates, st.integers(1, 1000))

@@ -14,7 +14,7 @@ import pytest
 from small_run import REPOSITORY, read
 
 from experiments import restored
-from gtp_jax import agent, export, numpy_policy
+from gtp_jax import agent, export, numpy_policy, sampling
 from gtp_jax.errors import UserError
 from gtp_jax.population import Member, Program
 from gtp_jax.presets import PRESETS
@@ -136,6 +136,15 @@ def test_draws_of_numpy_have_the_distribution_of_the_agents():
     theirs = np.asarray(actor(config, 2)(state, jax.random.key(0), obs))
     np.testing.assert_allclose(ours.mean(0), theirs.mean(0), atol=0.1)
     np.testing.assert_allclose(ours.std(0), theirs.std(0), atol=0.1)
+
+
+def test_a_sampler_of_another_version_is_refused():
+    with pytest.raises(ValueError, match="sampler 'new' must be one of map, denoise"):
+        numpy_policy.Policy({}, {"sampler": "new"})
+
+
+def test_the_numpy_runner_knows_every_sampler():
+    assert set(numpy_policy.SAMPLERS) == set(sampling.STEPS)
 
 
 def test_the_numpy_runner_needs_numpy_alone(tmp_path):

@@ -279,7 +279,7 @@ def test_command_reports_what_it_made_and_that_it_exists():
 def test_command_makes_a_harder_grade_also_where_minari_has_no_set():
     made = make_dataset("antmaze/d4rl-umaze", "--num_transitions=100", "--num_workers=1", "--noise=0.5")
     assert made.returncode == 0, made.stderr
-    assert "id:          gtp_jax/antmaze/d4rl-umaze-100-seed0-noise50-v2" in made.stdout
+    assert "id:          gtp_jax/antmaze/d4rl-umaze-100-seed0-noise50-v3" in made.stdout
 
 
 def test_command_says_that_a_data_set_is_damaged(store):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from small_run import REPOSITORY
 
-from gtp_jax.data import minari_source, sources
+from gtp_jax.data import generate_mazes, minari_source, sources
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import get
 
@@ -318,6 +318,12 @@ def test_data_of_another_kind_of_maze_are_refused(store):
     (store / ANT.minari_id).parent.mkdir(parents=True)
     (store / POINT.minari_id).rename(store / ANT.minari_id)
     assert "its observation has shape (4,), that of antmaze/umaze has (27,)" in complaint(ANT)
+
+
+def test_data_of_another_maze_are_refused(store):
+    large = generate_mazes.generate(get("pointmaze/large"), 1500, 0, num_workers=1, progress=False)
+    with pytest.raises(UserError, match="% of the data's positions lie in walls of pointmaze/umaze"):
+        sources.resolve(POINT, large, num_transitions=1, seed=0)
 
 
 @pytest.mark.parametrize("name, width", [("observation", 5), ("achieved_goal", 3), ("action", 3)])

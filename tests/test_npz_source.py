@@ -181,6 +181,13 @@ def test_an_episode_of_ogbench_without_an_end_is_refused(walks, save):
         npz_source.load(MAZE, save(walks, terminals=np.zeros(len(walks["actions"]))))
 
 
+def test_the_last_row_of_a_file_ends_an_episode_though_it_does_not_say_so(walks, save):
+    ends = np.flatnonzero(walks["terminals"])
+    cut = {name: values[: ends[0] + 6] for name, values in walks.items()}
+    found = npz_source.load(MAZE, save(cut))
+    assert len(found.end) == ends[0] + 4 and found.end[-1]
+
+
 def test_without_the_package_it_says_what_to_install(monkeypatch):
     assert ogbench
     monkeypatch.setattr(environments.importlib.util, "find_spec", lambda name: None)

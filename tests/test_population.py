@@ -69,15 +69,15 @@ def widest(members) -> tuple[int, int]:
 
 def columns_of(members, poison=()):
     """Each member's task and discount, and the columns of each; NaN at the rows `poison` of the large maze."""
-    blocks, returns = {}, {}
+    blocks, returns, kind_of = {}, {}, Program("", members).kind
     for member in members:
         data = {name: values.copy() for name, values in task_data(member.task).items()}
         if member.task == "maze/large":
             for values in data.values():
                 values[list(poison)] = np.nan
         blocks[member.task] = (data["obs"], data["action"], data["next_obs"])
-        returns[member.kind] = (data["reward"], member.kind[1] * data["discount"])
-    return [member.kind for member in members], blocks, returns
+        returns[kind_of(member)] = (data["reward"], kind_of(member)[1] * data["discount"])
+    return list(map(kind_of, members)), blocks, returns
 
 
 def data_of(members, placement, poison=()) -> Data:
@@ -189,6 +189,26 @@ def test_a_member_draws_another_batch_at_each_update():
 
 
 OBSERVATIONS = np.random.default_rng(0).normal(size=(6, 5, 29)).astype(np.float32)
+
+
+def test_members_of_a_narrower_task_act_without_the_wider_ones():
+    members = (Member("plane", 0, CONFIGS["cloning"]), Member("maze/small", 0, CONFIGS["cloning"]))
+    placement = on_devices(2, 1)
+    states = begin(members, placement)
+    observations = np.random.default_rng(0).normal(size=(2, 3, WIDTHS["maze/small"][0])).astype(np.float32)
+    observations[0, :, WIDTHS["plane"][0] :] = 0
+    act = population.actor(structure=members[0].config.structure, placement=placement)
+    together = act(states, observations, 3, num_steps=2)
+    alone = population.actor(structure=members[0].config.structure, placement=on_devices(1, 1))
+    first = jax.tree.map(lambda leaf: leaf[:1], states)
+    narrow = alone(first, observations[:1, :, : WIDTHS["plane"][0]], 3, num_steps=2)
+    np.testing.assert_array_equal(narrow[0], together[0])
+
+
+def test_of_a_sweep_over_eta_the_cloning_member_has_the_critics_own_discount():
+    members = tuple(Member("plane", 0, dataclasses.replace(CONFIGS["expectile"], eta=eta)) for eta in (0.0, 3.0))
+    assert set(map(Program("", members).kind, members)) == {("plane", 0.99)}
+    assert Program("", members[:1]).kind(members[0]) == ("plane", 1.0)
 
 
 def actions(members, observations, time=3):

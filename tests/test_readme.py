@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from experiments import tables
@@ -25,16 +26,16 @@ def test_the_python_program_runs_as_printed():
 @pytest.mark.slow
 def test_an_exported_policy_acts_by_the_programs_as_printed(finished, succeed, tmp_path):
     succeed("export", f"--workdir={finished}", f"--out={tmp_path / 'policy'}")
-    given = "import numpy as np; observations = np.zeros((3, 4), np.float32); observation = observations[0]\n"
-    for program, shape in zip([p for p in PROGRAMS if "policy" in p], ("(3, 2)", "(2,)"), strict=True):
-        command = [sys.executable, "-c", f"{given}{program}print(action.shape)"]
+    for program, shape in zip([p for p in PROGRAMS if "policy" in p], ("(1, 2)", "(2,)"), strict=True):
+        name = re.search(r"^    (actions?) = ", program, re.MULTILINE).group(1)
+        command = [sys.executable, "-c", f"{program}print({name}.shape)"]
         environment = {**os.environ, "PYTHONPATH": str(tables.ROOT)}
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert result.stdout == f"{shape}\n", result.stderr
 
 
 def test_the_objective_of_ones_own_trains_beside_gtp(tmp_path):
-    (config,) = [program for program in PROGRAMS if "get_config" in program]
+    (config,) = [program for program in PROGRAMS if "anchored" in program]
     (tmp_path / "mine.py").write_text(config)
     small = [
         "num_steps=20",
@@ -57,6 +58,24 @@ def test_the_objective_of_ones_own_trains_beside_gtp(tmp_path):
     assert result.returncode == 2 and "'anchored' is not registered; give the run's --config=FILE" in result.stderr
     result = run("experiments.evaluate", *arguments, "--episodes=5", "--sampling_steps=2")
     assert result.returncode == 0 and "default_bc-anchored" in result.stdout, result.stderr
+
+
+def test_an_environment_of_ones_own_is_trained_for_from_a_file_of_rows(succeed, tmp_path):
+    (config,) = [program for program in PROGRAMS if "mine/cheetah" in program]
+    (tmp_path / "mine.py").write_text(config)
+    random, rows = np.random.default_rng(0), 50
+    columns = {"observations": random.normal(size=(rows, 17)), "actions": random.uniform(-1, 1, (rows, 6))}
+    columns |= {"rewards": random.normal(size=rows), "terminals": np.arange(rows) == rows - 1}
+    np.savez(tmp_path / "rows.npz", **columns)
+    small = (
+        "num_steps=2",
+        "eval.episodes=1",
+        "eval.sampling_steps=(1,)",
+        "num_seeds=1",
+        f"dataset={tmp_path}/rows.npz",
+    )
+    flags = [f"--config={tmp_path / 'mine.py'}", *(f"--config.{change}" for change in small)]
+    assert "mine/cheetah" in succeed("train", *flags, f"--workdir={tmp_path / 'run'}")
 
 
 @pytest.mark.parametrize("page", tables.pages(), ids=lambda page: page.name)

@@ -41,6 +41,17 @@ def test_scores_are_0_and_100_at_d4rls_references(name):
     assert [task.normalized_score(each) for each in task.score_range] == [0.0, 100.0]
 
 
+def test_an_episode_ends_where_the_pen_is_dropped_and_not_before():
+    with contextlib.closing(environments.make(get("adroit/pen-human"))) as env:
+        env.reset(seed=0)
+        heights, ended, random = [], False, np.random.default_rng(0)
+        while not ended:
+            _, _, ended, truncated, _ = env.step(random.uniform(-0.5, 0.5, 24))
+            heights.append(env.unwrapped.data.body("Object").xpos[2])
+            assert not truncated
+    assert min(heights[:-1]) >= 0.075 > heights[-1]
+
+
 def test_a_set_of_adroit_is_read(store):
     task = get("adroit/pen-human")
     recorder.record(task, lambda obs: obs[:, :24].clip(-1, 1), task.minari_id, 1)

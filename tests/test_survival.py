@@ -167,6 +167,15 @@ def test_a_full_disk_ends_a_run_in_one_line_and_leaves_the_last_checkpoint_good(
     assert digests(folder / "run") == digests(finished)
 
 
+def test_a_last_checkpoint_that_finds_no_room_is_told_of_before_anything_is_evaluated(small_disk, start):
+    folder, _ = small_disk
+    large = ("agent.hidden_dims=(256,256)", "num_steps=2")
+    process = start("train", *SMALL, *(f"--config.{each}" for each in large), f"--workdir={folder / 'run'}")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 2 and "no checkpoint could be written" in errors
+    assert "evaluation of" not in errors
+
+
 def test_a_working_directory_that_vanishes_ends_a_run_in_one_line(start, tmp_path):
     process = start("train", *ENDLESS, f"--workdir={tmp_path / 'run'}")
     wait_until(process, has_checkpoint(tmp_path / "run"))

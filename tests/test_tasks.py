@@ -67,6 +67,15 @@ def test_an_unknown_task_is_an_error_that_lists_those_there_are():
     assert all(name in str(caught.value) for name in tasks.TASKS)
 
 
+@pytest.mark.parametrize("name", ["antmaze/large-play", "antmaze/d4rl-umaze", "pointmaze/medium"])
+def test_what_is_free_are_the_cells_without_a_wall_and_nothing_outside(name):
+    task = get(name)
+    for cell, wall in np.ndenumerate(np.array(task.maze_map)):
+        corners = task.cell_centre(cell) + task.cell_size * np.array([[0.49, 0.49], [-0.49, 0.49], [0.49, -0.49]])
+        assert (task.is_free(corners) == (not wall)).all()
+    assert not task.is_free(np.array([[1e3, 0.0], [0.0, -1e3], [-1e3, 1e3]])).any()
+
+
 @pytest.mark.parametrize("size", tasks.ANTMAZE)
 def test_the_ant_sees_d4rls_29_numbers_positions_and_velocities_without_the_goal(size, simulators):
     simulator = simulators[f"antmaze/{size}"]

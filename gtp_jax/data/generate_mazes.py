@@ -81,10 +81,6 @@ class Walker:
         shift = self._waypoint_noise * self._task.cell_size * rng.uniform(-1.0, 1.0, waypoints[:-1].shape)
         return np.concatenate([waypoints[:-1] + shift, waypoints[-1:]])
 
-    def _place_goal(self, xy: np.ndarray) -> None:
-        self._env.unwrapped.goal = xy
-        self._env.unwrapped.update_target_site_pos()
-
     def __call__(self, index: int) -> Episode:
         """Walks episode `index` from goal to goal, until the horizon is over or the ant lies on its back.
 
@@ -98,9 +94,10 @@ class Walker:
         observation, _ = self._env.reset(
             seed=seed, options={"reset_cell": np.array(start), "goal_cell": np.array(goal)}
         )
-        if len(task.data_goals) == 1:  # a fixed goal is exactly the one of the evaluation
-            observation["desired_goal"] = task.cell_centre(goal)
-            self._place_goal(task.cell_centre(goal))
+        fixed = len(task.data_goals) == 1  # is exactly the one of the evaluation
+        if fixed or task.goal_noise:
+            observation["desired_goal"] = task.goal_xy if fixed else task.draw_goal(rng, goal)
+            environments.place_goal(self._env, observation["desired_goal"])
         waypoints, target, fallen = self._plan(rng, start, goal, observation["desired_goal"]), 0, 0
         observations, actions, rewards, over = [observation], [], [], False
         while not over:
@@ -119,8 +116,11 @@ class Walker:
                 here, goal = goal, self._draw_goal(rng, goal)
                 if goal is None:
                     break
-                goal_xy = task.cell_centre(goal) + POSITION_NOISE * task.cell_size * rng.uniform(-1.0, 1.0, 2)
-                self._place_goal(goal_xy)
+                if task.goal_noise:
+                    goal_xy = task.draw_goal(rng, goal)
+                else:
+                    goal_xy = task.cell_centre(goal) + POSITION_NOISE * task.cell_size * rng.uniform(-1.0, 1.0, 2)
+                environments.place_goal(self._env, goal_xy)
                 waypoints, target = self._plan(rng, here, goal, goal_xy), 0
         columns = {name: np.stack([step[name] for step in observations]) for name in observation}
         return Episode(columns, np.stack(actions), np.array(rewards, np.float64), seed, start, first_goal)
@@ -131,7 +131,7 @@ class Walker:
 
 def dataset_id(task: Task, num_transitions: int, seed: int, noise: float | None = None) -> str:
     """Minari's name for the data set, which fixes what is in it; `noise` as of `Walker`."""
-    version = 2 if isinstance(task, MazeTask) and task.is_ant else 1
+    version = 1 if not isinstance(task, MazeTask) or not task.is_ant else 3 if task.goal_noise else 2
     grade = "" if noise is None else f"-noise{round(100 * noise)}"
     return f"gtp_jax/{task.name}-{num_transitions}-seed{seed}{grade}-v{version}"
 

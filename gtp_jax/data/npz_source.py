@@ -78,7 +78,7 @@ def _ogbench(task: OGBenchTask, path: pathlib.Path) -> Transitions:
         last = arrays["terminals"].astype(bool)
         if not last.any():
             raise UserError("none of its episodes ends; it needs terminals")
-        kept = ~last[:-1]
+        kept, last[-1] = ~last[:-1], True  # nothing follows on the last row, whether the file says so or not
         rows = {name: values[:-1][kept] for name, values in arrays.items()}
         relabel_dataset(task.env_id, env, rows)
     return transitions.joined(

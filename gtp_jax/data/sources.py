@@ -103,20 +103,44 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
 
 
-def local(task: Task, record: dict) -> Dataset | None:
-    """The data of a `Dataset.record`, or None if they are not where data sets are kept; nothing is downloaded or made.
+def local(task: Task, record: dict, asked: str) -> Dataset | None:
+    """The data of a `Dataset.record`, or None if they are not where they were; nothing is downloaded or made.
+
+    Args:
+        asked: what `resolve` was asked for.
 
     Raises:
-        UserError: they are damaged, or do not fit the task.
+        UserError: they are damaged, do not fit the task, or are others.
     """
-    name = record["id"]
+    name, path = record["id"], pathlib.Path(asked).expanduser()
     if isinstance(task, MultigoalTask):
         return None
     if minari_source.ID.fullmatch(name):
-        here = minari_source.is_local(name)
-        return Dataset(name, record["source"], minari_source.load(task, name)) if here else None
-    kept = [folder / name for folder in (npz_source.ogbench_folder(), d4rl_source.folder())]
-    return next((_file(task, path) for path in kept if path.is_file()), None)
+        if not minari_source.is_local(name):
+            return None
+        found = Dataset(name, record["source"], _in_maze(task, minari_source.load(task, name)))
+    else:
+        kept = [folder / name for folder in (npz_source.ogbench_folder(), d4rl_source.folder())]
+        here = [each for each in [path] * (path.name == name) + kept if each.is_file()]
+        if not here:
+            return None
+        found = _file(task, here[0])
+    if found.record()["num_transitions"] != record["num_transitions"]:
+        raise UserError(f"data set {name} is not the one that {task.name} was trained on")
+    return found
+
+
+def _in_maze(task: Task, found: transitions.Transitions) -> transitions.Transitions:
+    """The same, but of another maze none.
+
+    Raises:
+        UserError: a tenth of the positions lie in walls; of bodies that lean on them it is less than a hundredth.
+    """
+    if isinstance(task, MazeTask) and (share := np.mean(~task.is_free(found.obs[:, :2]))) > 0.1:
+        raise UserError(
+            f"{100 * share:.0f} % of the data's positions lie in walls of {task.name}; it is of another maze"
+        )
+    return found
 
 
 def _file(task: Task, path: pathlib.Path) -> Dataset:
@@ -127,8 +151,8 @@ def _file(task: Task, path: pathlib.Path) -> Dataset:
     if path.suffix == ".npz":
         found = npz_source.load(task, path)
         source = "ogbench" if isinstance(task, OGBenchTask) else "npz"
-        return Dataset(path.name, "generated" if npz_source.is_generated(path) else source, found)
-    return Dataset(path.name, "d4rl-hdf5", d4rl_source.load(task, path))
+        return Dataset(path.name, "generated" if npz_source.is_generated(path) else source, _in_maze(task, found))
+    return Dataset(path.name, "d4rl-hdf5", _in_maze(task, d4rl_source.load(task, path)))
 
 
 def _fetched(task: ReturnTask | OGBenchTask, url: str, folder: pathlib.Path) -> Dataset:
@@ -198,6 +222,7 @@ def _minari(task: MazeTask | ReturnTask, dataset_id: str, say: Callable) -> Data
         minari_source.download(dataset_id)
 
     source = "generated" if dataset_id.startswith("gtp_jax/") else "minari-local"
-    if minari_source.once(dataset_id, fetch):
-        source = "minari-remote"
-    return Dataset(dataset_id, source, minari_source.load(task, dataset_id))
+    with _making(dataset_id, "the Minari store"):
+        if minari_source.once(dataset_id, fetch):
+            source = "minari-remote"
+    return Dataset(dataset_id, source, _in_maze(task, minari_source.load(task, dataset_id)))

@@ -1,9 +1,9 @@
 """AntMaze and PointMaze: the map, where the agent starts, what counts as success, which data belong to it.
 
-Evaluation follows D4RL (Fu et al., 2020): one fixed start cell, one fixed goal at a cell centre, reward 1
-within 0.5 of the goal, where the episode ends. Minari's own evaluation specs are not used: the one of umaze holds a
-mirrored map (Farama-Foundation/Minari, issue 304), so start and goal are fixed here on the map that the data were
-collected on.
+Evaluation follows D4RL (Fu et al., 2020): one fixed start cell, one goal cell, reward 1 within 0.5 of the goal, where
+the episode ends. The goal is the cell's centre, except where the data are D4RL's own files. Minari's own evaluation
+specs are not used: the one of umaze holds a mirrored map (Farama-Foundation/Minari, issue 304), so start and goal are
+fixed here on the map that the data were collected on.
 """
 
 import contextlib
@@ -34,6 +34,8 @@ class MazeTask:
         cell_size: edge of a cell in metres.
         d4rl_file: D4RL's own HDF5 file; None if those are of another body. D4RL's ant has a fifth of the torque of
             Gymnasium-Robotics' and steps of twice the length.
+        goal_noise: metres; an evaluation's goal is the goal cell's centre and, along x and along y, a uniform draw from
+            0 to each of these.
     """
 
     name: str
@@ -48,6 +50,7 @@ class MazeTask:
     cell_size: float
     score_range: tuple[float, float] = (0.0, 1.0)  # returns that D4RL calls 0 and 100
     d4rl_file: str | None = None
+    goal_noise: tuple[float, ...] = ()
 
     @property
     def is_ant(self) -> bool:
@@ -63,6 +66,14 @@ class MazeTask:
         rows, columns = len(self.maze_map), len(self.maze_map[0])
         return int(rows / 2 - xy[1] / self.cell_size), int(xy[0] / self.cell_size + columns / 2)
 
+    def is_free(self, xy: np.ndarray) -> np.ndarray:
+        """Whether world coordinates (..., 2) lie in the maze and not in a wall: (...) bool."""
+        walls = np.pad(np.array(self.maze_map, bool), 1, constant_values=True)  # what is outside too
+        rows, columns = walls.shape
+        row = np.floor(rows / 2 - xy[..., 1] / self.cell_size).astype(int)
+        column = np.floor(xy[..., 0] / self.cell_size + columns / 2).astype(int)
+        return ~walls[row.clip(0, rows - 1), column.clip(0, columns - 1)]
+
     @property
     def widths(self) -> tuple[int, int]:
         """Of what the policy sees and of an action."""
@@ -70,7 +81,12 @@ class MazeTask:
 
     @property
     def goal_xy(self) -> np.ndarray:
-        return self.cell_centre(self.goal)
+        """The goal (2,), in metres: the mean of those that are drawn. Data are rewarded for it."""
+        return self.cell_centre(self.goal) + sum(self.goal_noise) / 2
+
+    def draw_goal(self, rng: np.random.Generator, cell: Cell) -> np.ndarray:
+        """A goal (2,) in a cell, in metres, as D4RL draws it."""
+        return self.cell_centre(cell) + sum(rng.uniform(0.0, edge, 2) for edge in self.goal_noise)
 
     def flatten(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """What the policy sees, (..., O) float32: D4RL's vector, which has no goal in it.
@@ -80,9 +96,9 @@ class MazeTask:
         parts = [observation["achieved_goal"]] * self.is_ant + [observation["observation"]]
         return np.concatenate(parts, axis=-1).astype(np.float32)
 
-    def reached(self, xy: np.ndarray) -> np.ndarray:
-        """Whether positions (..., 2) count as success: (...) bool. It is D4RL's reward and its terminal."""
-        return np.linalg.norm(xy - self.goal_xy, axis=-1) <= SUCCESS_RADIUS
+    def reached(self, xy: np.ndarray, goal: np.ndarray | None = None) -> np.ndarray:
+        """Whether positions (..., 2) are at a goal (2,), or at `goal_xy`: (...) bool. D4RL's reward and terminal."""
+        return np.linalg.norm(xy - (self.goal_xy if goal is None else goal), axis=-1) <= SUCCESS_RADIUS
 
     def normalized_score(self, episode_return: float) -> float:
         low, high = self.score_range
@@ -141,7 +157,8 @@ def _d4rl_antmaze(variant: str) -> MazeTask:
     """The ant and the maze of D4RL's own files.
 
     Rows of D4RL's maps go up along y, those of Gymnasium-Robotics' down: the map is upside down here to be where the
-    files' positions are. The goal is the centre of D4RL's goal cell, from which D4RL draws one.
+    files' positions are. D4RL draws a goal for each episode (`goal_sampler` of its maze_env.py, which its walkers have
+    too, and `reset` of its ant.py since v2), always up and to the right of the cell's centre.
     """
     task = _antmaze(variant)
     last = len(task.maze_map) - 1
@@ -161,6 +178,7 @@ def _d4rl_antmaze(variant: str) -> MazeTask:
         data_starts=(start,) if one_way else turned(task.data_starts),
         data_goals=(goal,) if one_way else turned(task.data_goals),
         d4rl_file=f"ant_maze_v2/Ant_maze_{_D4RL_FILES[variant]}_sparse_fixed.hdf5",
+        goal_noise=(1.0, 0.5),
     )
 
 
