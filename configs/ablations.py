@@ -52,6 +52,7 @@ LONG_HORIZON = {
     "returns_of_10": dataclasses.replace(LONG, num_step_returns=10),
     "truncated": dataclasses.replace(LONG, truncate_weights=True),
     "one_drawn": dataclasses.replace(LONG, num_candidates=1),
+    "unweighted": dataclasses.replace(LONG, eta=0.0),
     "not_denoised": dataclasses.replace(LONG, sampler="auto", sigma_last=0.2),  # as `default` ends
 }
 

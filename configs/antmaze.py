@@ -7,15 +7,15 @@ d4rl-umaze-diverse, d4rl-medium-play, d4rl-medium-diverse, d4rl-large-play, d4rl
 
 On generated data and two cores, success at K = 5 over 4 seeds:
 
-    umaze           0.985 [0.952, 0.995] in 9 minutes, data included
-    umaze-diverse   0.885 [0.833, 0.922] in 13 minutes, and 2 for the data
-    medium-diverse  0.885 [0.850, 0.913] in 17 minutes (with tests beside it), and 2 for the data
-    medium-play     0.740 [0.646, 0.816] in 12 minutes, and 2 for the data
-    large-play      0.530 [0.456, 0.603] in 11 minutes, and 2 for the data
-    large-diverse   0.580 [0.505, 0.651] in 14 minutes, and 2 for the data
+    umaze           0.985 in 9 minutes, data included
+    umaze-diverse   0.885 in 13 minutes, and 2 for the data
+    medium-diverse  0.885 in 17 minutes (with tests beside it), and 2 for the data
+    medium-play     0.740 in 12 minutes, and 2 for the data
+    large-play      0.530 in 11 minutes, and 2 for the data
+    large-diverse   0.580 in 14 minutes, and 2 for the data
 
-docs/long_horizon.md says what made these possible and what was tried. `all` has one seed and 30,000 updates of each
-task and needs 4 GB.
+docs/long_horizon.md has the intervals, what made these possible and what was tried. `all` has one seed and 30,000
+updates of each task and needs 4 GB.
 
 The variants with d4rl- take D4RL's own files (--config.dataset=/path/FILE.hdf5, or else from ~/.d4rl/datasets or D4RL's
 server) and its ant, which is weaker and whose steps are longer, or make a stand-in (--config.dataset=generated).

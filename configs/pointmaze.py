@@ -5,8 +5,8 @@
 VARIANT is umaze (the default), open, medium or large. Success on generated data (two cores, 4 seeds of 100 episodes,
 K = 5):
 
-    medium  1.000 [0.990, 1.000] in 6 minutes; cloning (agent.eta=0.0) 0.052 [0.028, 0.095]
-    large   0.965 [0.920, 0.985] in 7 minutes
+    medium  1.000 [0.990, 1.000] in 6 minutes; cloning (agent.eta=0.0) 0.052 [0.024, 0.111]
+    large   0.965 [0.897, 0.989] in 7 minutes
 
 The others were not measured with this config; configs/local.py compares systems on all four.
 """

@@ -112,7 +112,7 @@ def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
     """
     if (transform := run.config.get("reward")) not in rewards.TRANSFORMS:
         raise UserError(f"reward = {transform!r} must be one of {', '.join(rewards.TRANSFORMS)}")
-    found = sources.local(tasks.get(name), run.datasets[name], f"{run.config.get('dataset')}")
+    found = sources.local(tasks.get(name), run.datasets[name])
     return found and datasets.with_rewards(found, transform)
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 from absl import app, flags, logging
@@ -60,6 +60,15 @@ def _parse(argv: list[str], argument: str | None, most: int) -> list[str]:
     return rest
 
 
+@contextlib.contextmanager
+def _reading_a_config() -> Iterator[None]:
+    """A config file that cannot be read is noticed at the first look into what came of it."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(str(error).splitlines()[-1].strip()) from error
+
+
 def validated(config):
     """What --config gave, if it can be trained.
 
@@ -68,10 +77,8 @@ def validated(config):
     """
     if config is None:
         raise UserError("--config is needed, as in --config=configs/antmaze.py")
-    try:
+    with _reading_a_config():
         gtp_config.validate(config)
-    except OSError as error:  # a config file that cannot be read is noticed at the first look into it
-        raise UserError(str(error).splitlines()[-1].strip()) from error
     return config
 
 
@@ -83,10 +90,8 @@ def register(config_flag: flags.FlagHolder) -> None:
     """
     if config_flag.value is None:
         return
-    try:
-        config_flag.value.keys()  # a config file that cannot be read is noticed at the first look into it
-    except OSError as error:
-        raise UserError(str(error).splitlines()[-1].strip()) from error
+    with _reading_a_config():
+        config_flag.value.keys()
     if fields := config_flags.get_override_values(flags.FLAGS[config_flag.name]):
         raise UserError(f"--config.{next(iter(fields))} changes nothing here: a run keeps its settings")
 

@@ -84,7 +84,8 @@ def main(stack: contextlib.ExitStack, *folders: str) -> None:
     methods = iter(records.methods(found))
     out = OUT.value and pathlib.Path(OUT.value).expanduser()
     try:
-        for folder in [*(record.path for record in found), *([out.absolute().parent] if out else [])]:
+        drawn = [record.path for record in found if importlib.util.find_spec("matplotlib")]
+        for folder in [*drawn, *([out.absolute().parent] if out else [])]:
             results.check_writable(folder)
         rows = [row for record, run in zip(found, runs) for row in rows_of(record, run, methods)]
         table = [["run", "agent", "task", "seed", *wayfinding.COLUMNS, "success"], *rows]

@@ -184,11 +184,12 @@ def main(_: contextlib.ExitStack) -> None:
     # ---------------------------------------------------------------- the table
     done = {name: found for name, workdir in workdirs.items() if (found := results_of(workdir))}
     members = [{**member, "label": name} for name, found in done.items() for member in found.pop("members")]
-    print(f"\n{tables.table(members)}\n\n{len(done)} of {len(runs)} runs are done; members in {root / 'sweep.json'}")
+    print(f"\n{tables.table(members)}\n\n{len(done)} of {len(runs)} runs are done")
     try:
         results.write_json(root / "sweep.json", {"runs": done, "members": members})
     except OSError as error:
         raise UserError(f"{root / 'sweep.json'} cannot be written: {error}") from error
+    print(f"members in {root / 'sweep.json'}")
     if failed:
         names = ", ".join(f"{name} (status {status})" for name, status in failed.items())
         sys.exit(f"error: {len(failed)} of {len(mine)} runs failed, for reasons given above: {names}")

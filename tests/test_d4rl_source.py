@@ -246,24 +246,22 @@ def test_training_takes_a_file_and_counts_its_transitions_as_d4rl_does(rollouts,
     assert f"{count} transitions" in output
     if film.backend():
         (record,) = records.read([tmp_path / "run"])
-        file().unlink()
         with contextlib.ExitStack() as stack:
             acts, _, (note,) = gallery.show(record, stack, Album(tmp_path))
         assert "An episode of paper, which has a return of" in "".join(acts) and "No data" in note
         assert len(list(tmp_path.glob("film-*.png"))) == gallery.FRAMES
 
 
-def test_a_file_is_found_again_where_the_run_had_it_or_d4rls_package_keeps_it(file, tmp_path, monkeypatch):
-    path = file()
-    record = sources.resolve(HOPPER, str(path), num_transitions=1, seed=0).record()
+def test_a_file_is_found_again_where_d4rls_package_keeps_it_and_not_fetched(file, tmp_path, monkeypatch):
+    record = sources.resolve(HOPPER, str(file()), num_transitions=1, seed=0).record()
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "empty"))
-    assert sources.local(HOPPER, record, "auto") is None
-    assert sources.local(HOPPER, record, str(path)).record() == record
+    assert sources.local(HOPPER, record) is None
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
-    assert sources.local(HOPPER, record, "auto").record() == record
+    assert sources.local(HOPPER, record).record() == record
 
 
-def test_another_file_of_the_same_name_is_not_taken_for_a_runs_data(file):
+def test_another_file_of_the_same_name_is_not_taken_for_a_runs_data(file, tmp_path, monkeypatch):
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
     record = {"id": file().name, "source": "d4rl-hdf5", "num_transitions": 1}
     with pytest.raises(UserError, match="is not the one that gym/hopper-.* was trained on"):
-        sources.local(HOPPER, record, str(file()))
+        sources.local(HOPPER, record)

@@ -1,5 +1,6 @@
 """Generated data are Minari's own format, exact, reproducible, whole or absent; the command says what is wrong."""
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -317,3 +318,12 @@ def test_command_names_a_store_it_cannot_write(tmp_path):
     result = make_dataset("pointmaze/umaze", "--num_transitions=5", env=environment)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
     assert "MINARI_DATASETS_PATH" in result.stderr and str(tmp_path / "file") in result.stderr
+
+
+def test_goals_of_d4rls_ant_are_spread_as_those_of_its_evaluation(monkeypatch):
+    walker = generate_mazes.Walker(D4RLS_ANT, 0)
+    monkeypatch.setattr(generate_mazes.controllers, "is_upright", lambda observation: False)  # each walk is soon over
+    with contextlib.closing(walker):
+        goals = np.array([walker(i).observations["desired_goal"][0] for i in range(20)])
+    offsets = goals - D4RLS_ANT.cell_centre(D4RLS_ANT.goal)
+    assert offsets.min() >= 0 and offsets.max() <= 1.5 and np.ptp(offsets, axis=0).min() > 0.5

@@ -94,9 +94,8 @@ class Walker:
         observation, _ = self._env.reset(
             seed=seed, options={"reset_cell": np.array(start), "goal_cell": np.array(goal)}
         )
-        fixed = len(task.data_goals) == 1  # is exactly the one of the evaluation
-        if fixed or task.goal_noise:
-            observation["desired_goal"] = task.goal_xy if fixed else task.draw_goal(rng, goal)
+        if len(task.data_goals) == 1 or task.goal_noise:  # a fixed goal is exactly the one of the evaluation
+            observation["desired_goal"] = task.draw_goal(rng, goal)
             environments.place_goal(self._env, observation["desired_goal"])
         waypoints, target, fallen = self._plan(rng, start, goal, observation["desired_goal"]), 0, 0
         observations, actions, rewards, over = [observation], [], [], False

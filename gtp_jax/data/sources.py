@@ -103,16 +103,13 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
 
 
-def local(task: Task, record: dict, asked: str) -> Dataset | None:
-    """The data of a `Dataset.record`, or None if they are not where they were; nothing is downloaded or made.
-
-    Args:
-        asked: what `resolve` was asked for.
+def local(task: Task, record: dict) -> Dataset | None:
+    """The data of a `Dataset.record`, or None if they are not where data sets are kept; nothing is downloaded or made.
 
     Raises:
         UserError: they are damaged, do not fit the task, or are others.
     """
-    name, path = record["id"], pathlib.Path(asked).expanduser()
+    name = record["id"]
     if isinstance(task, MultigoalTask):
         return None
     if minari_source.ID.fullmatch(name):
@@ -121,7 +118,7 @@ def local(task: Task, record: dict, asked: str) -> Dataset | None:
         found = Dataset(name, record["source"], _in_maze(task, minari_source.load(task, name)))
     else:
         kept = [folder / name for folder in (npz_source.ogbench_folder(), d4rl_source.folder())]
-        here = [each for each in [path] * (path.name == name) + kept if each.is_file()]
+        here = [path for path in kept if path.is_file()]
         if not here:
             return None
         found = _file(task, here[0])

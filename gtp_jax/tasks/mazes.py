@@ -61,18 +61,21 @@ class MazeTask:
         rows, columns = len(self.maze_map), len(self.maze_map[0])
         return self.cell_size * np.array([cell[1] + 0.5 - columns / 2, rows / 2 - cell[0] - 0.5])
 
+    def _row_and_column(self, xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows, columns = len(self.maze_map), len(self.maze_map[0])
+        row, column = rows / 2 - xy[..., 1] / self.cell_size, xy[..., 0] / self.cell_size + columns / 2
+        return np.floor(row).astype(int), np.floor(column).astype(int)
+
     def cell_of(self, xy: np.ndarray) -> Cell:
         """The cell that holds world coordinates xy (2,)."""
-        rows, columns = len(self.maze_map), len(self.maze_map[0])
-        return int(rows / 2 - xy[1] / self.cell_size), int(xy[0] / self.cell_size + columns / 2)
+        row, column = self._row_and_column(np.asarray(xy))
+        return int(row), int(column)
 
     def is_free(self, xy: np.ndarray) -> np.ndarray:
         """Whether world coordinates (..., 2) lie in the maze and not in a wall: (...) bool."""
         walls = np.pad(np.array(self.maze_map, bool), 1, constant_values=True)  # what is outside too
-        rows, columns = walls.shape
-        row = np.floor(rows / 2 - xy[..., 1] / self.cell_size).astype(int)
-        column = np.floor(xy[..., 0] / self.cell_size + columns / 2).astype(int)
-        return ~walls[row.clip(0, rows - 1), column.clip(0, columns - 1)]
+        cells = (np.clip(i + 1, 0, n - 1) for i, n in zip(self._row_and_column(xy), walls.shape))
+        return ~walls[tuple(cells)]
 
     @property
     def widths(self) -> tuple[int, int]:
