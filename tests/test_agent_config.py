@@ -27,7 +27,7 @@ BAD = {
     "sigma_last": [-0.1, 3.0, NAN],
     "rho": [0.0, -7.0, INFINITY],
     "min_intervals": [0, -10],
-    "max_intervals": [9, 0],
+    "max_intervals": [9, 0, 10**6 + 1],
     "zero_share": [-0.1, 1.1, NAN],
     "distance": ["", "huber"],
     "time_weight": ["inverse"],

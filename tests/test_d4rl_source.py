@@ -157,7 +157,7 @@ def test_files_of_other_bodies_are_refused_with_what_to_take_instead(name, remed
 # ------------------------------------------------------------------------------------------------- D4RL's mazes
 
 # D4RL's coordinates of the goal: 4 m a cell along x and up the rows along y, from where the ant starts, and on the mean
-# half a metre and a quarter more along each, as `maze_env.MazeEnv.goal_sampler` draws from 0 to 1 and from 0 to 0.5.
+# three quarters of a metre more along each, as `maze_env.MazeEnv.goal_sampler` draws from 0 to 1 and from 0 to 0.5.
 GOALS = {"umaze": (0.75, 8.75), "medium-play": (20.75, 20.75), "large-play": (32.75, 24.75)}
 
 

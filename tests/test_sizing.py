@@ -52,6 +52,12 @@ def test_data_hold_rewards_of_each_discount():
     assert sizing.num_bytes(data[:5]) == 1000 * (2 * 5 + 2 + 2 * 2) * 4
 
 
+def test_of_a_sweep_over_eta_the_cloning_member_has_rewards_of_the_critics_own_discount():
+    members = tuple(Member("plane", 0, dataclasses.replace(CONFIG, eta=eta, discount=0.9)) for eta in (0.0, 3.0))
+    assert set(map(Program("", members).kind, members)) == {("plane", 0.9)}
+    assert Program("", members[:1]).kind(members[0]) == ("plane", 1.0)
+
+
 def test_on_cpu_each_member_is_counted_as_if_it_worked_beside_the_others(size):
     batch = 32 * (2 * 29 + 8 + 2) * 4
     assert size.work > batch and size.shared == 0

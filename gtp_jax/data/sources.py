@@ -131,7 +131,7 @@ def _in_maze(task: Task, found: transitions.Transitions) -> transitions.Transiti
     """The same, but of another maze none.
 
     Raises:
-        UserError: a tenth of the positions lie in walls; of bodies that lean on them it is less than a hundredth.
+        UserError: more than a tenth of the positions lie in walls; of generated walks none do, others may lean on them.
     """
     if isinstance(task, MazeTask) and (share := np.mean(~task.is_free(found.obs[:, :2]))) > 0.1:
         raise UserError(
