@@ -13,9 +13,12 @@ long_horizon about 30, few_steps 23.
 import dataclasses
 import functools
 
+import jax
+import jax.numpy as jnp
+
 from configs import multigoal
 from gtp_jax import config as gtp_config
-from gtp_jax import losses, presets
+from gtp_jax import losses, presets, sampling, solution_map
 from gtp_jax.objectives import OBJECTIVES, Objective
 
 CLONING = dataclasses.replace(presets.default_bc(), target="ema")  # the solvers of the paper follow the averaged model
@@ -45,6 +48,23 @@ def narrow_huber_loss(*args, time_weight, zero_share, **options):
     return losses.gtp_loss(*args, distance=distance, time_weight=time_weight, zero_share=zero_share, **options)
 
 
+def taught_by_two_loss(phi, phi_target, key, actions, *, schedule, num_intervals, time_weight, zero_share, **options):
+    """`narrow_huber_loss`, and one step from noise is to end where the target's two steps do.
+
+    Only once the grid is fine enough for two steps to be worth following: from the start on this has made maps that
+    reach one mode alone.
+    """
+    key_loss, key_path = jax.random.split(key)
+    grid = {"schedule": schedule, "num_intervals": num_intervals}
+    options |= {"time_weight": time_weight, "zero_share": zero_share, **grid}
+    loss, parts = narrow_huber_loss(phi, phi_target, key_loss, actions, **options)
+    path = sampling.trajectory(phi_target, key_path, actions.shape, schedule=schedule, num_steps=2)
+    start, end = jnp.full(len(actions), schedule.sigma_max), jnp.zeros(len(actions))
+    one_step = solution_map.solution_map(phi, path[0], start, end)
+    distance = losses.pseudo_huber(one_step, jax.lax.stop_gradient(path[-1]), scale=0.001)
+    return loss + 3.0 * (num_intervals > 100) * jnp.mean(distance), parts
+
+
 LONG = presets.long_horizon()
 LONG_HORIZON = {
     "long_horizon": LONG,
@@ -62,6 +82,8 @@ FEW_STEPS = {
     "before": dataclasses.replace(CHOSEN, max_intervals=1280, zero_share=0.0, sigma_last=0.0),
     "narrow_huber": dataclasses.replace(CHOSEN, objective="narrow_huber"),
     "narrow_huber_noise_2": dataclasses.replace(CHOSEN, objective="narrow_huber", sigma_max=2.0),
+    "gain": dataclasses.replace(CHOSEN, action_gain=4.0),
+    "taught_by_two": dataclasses.replace(CHOSEN, objective="taught_by_two", action_gain=4.0),
 }
 
 
@@ -71,6 +93,7 @@ def get_config(variant: str = "losses"):
         raise ValueError(f"unknown variant {variant!r} of ablations; there are {', '.join(agents)}")
     presets.PRESETS.update(agents[variant])
     OBJECTIVES["narrow_huber"] = Objective(narrow_huber_loss)
+    OBJECTIVES["taught_by_two"] = Objective(taught_by_two_loss)
     config = multigoal.get_config() if variant == "few_steps" else gtp_config.base()
     config.preset = ",".join(agents[variant])
     if variant == "few_steps":

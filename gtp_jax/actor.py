@@ -29,7 +29,8 @@ def phi_of(config: AgentConfig, params: Params, obs: jax.Array, mask: jax.Array)
     """
 
     def network(x, t, tau):
-        return networks.SolutionMapNetwork(config.hidden_dims, x.shape[-1]).apply(params, obs, x, t, tau)
+        module = networks.SolutionMapNetwork(config.hidden_dims, x.shape[-1])
+        return module.apply(params, obs, config.action_gain * x, t, tau)
 
     phi = solution_map.surrogate_map(network, schedule_of(config))
     return lambda x, t, tau: mask * phi(mask * x, t, tau)

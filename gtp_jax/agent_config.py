@@ -23,6 +23,7 @@ class AgentConfig:
     critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
 
     # solution map
+    action_gain: float = 1.0  # the network sees noisy actions times this; docs/few_step.md has what 3 to 10 do
     objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
     sampler: str = "auto"  # auto, the objective's | map | denoise, to E[a | x_t] | euler | heun | renoise | mean
     sigma_min: float = 0.002  # least noise level
@@ -108,7 +109,8 @@ class AgentConfig:
             value = getattr(self, field.name)
             if field.name in NUMBERS and not (isinstance(value, int | float) and math.isfinite(value)):
                 raise ValueError(f"agent.{field.name} = {value} must be a finite number")
-        positive = ["sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm", "reward_scale"]
+        positive = ["action_gain", "sigma_min", "rho", "learning_rate", "critic_learning_rate", "max_grad_norm"]
+        positive += ["reward_scale"]
         counts = ["min_intervals", "num_step_returns", "target_sampling_steps", "num_candidates"]
         counts += ["backup_samples", "solver_steps", "action_chunk"]
         not_negative = ("eta", "consistency_coef", "flow_coef", "candidate_temperature")

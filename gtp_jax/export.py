@@ -74,6 +74,7 @@ def weights(
 
     first, last = layers("actor", state.actor_ema["params"]["MLP_0"])
     found["actor/time"], found["actor/end"] = first["kernel_2"], first["kernel_3"]
+    found["actor/action"] = config.action_gain * found["actor/action"]
     for key in (f"actor/kernel{last}", f"actor/bias{last}"):
         found[key] = found[key][..., :action_dim]
     if config.num_candidates > 1:

@@ -22,6 +22,7 @@ BAD = {
     "objective": ["", "ddpm"],
     "sampler": ["", "rk45"],
     "spacing": ["vp"],
+    "action_gain": [0.0, -1.0, NAN],
     "sigma_min": [0.0, -1.0, NAN],
     "sigma_max": [0.002, 0.001, -1.0, INFINITY, NAN],
     "sigma_last": [-0.1, 3.0, NAN],

@@ -29,7 +29,8 @@ NAMES = ("default_bc", "flow_bc", "consistency_bc", "bc", "heun", "denoise", "lo
 @functools.cache
 def settings(name):
     config = PRESETS.get(name) or dataclasses.replace(PRESETS["default_bc"], sampler=name)
-    config = dataclasses.replace(config, num_candidates=min(config.num_candidates, 4))
+    gain = 2.0 if name == "long_horizon" else 1.0
+    config = dataclasses.replace(config, num_candidates=min(config.num_candidates, 4), action_gain=gain)
     return dataclasses.replace(config, hidden_dims=(16, 24, 16), critic_hidden_dims=(16, 24))
 
 
