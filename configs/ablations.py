@@ -12,6 +12,7 @@ long_horizon about 30, few_steps 23.
 
 import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -42,27 +43,39 @@ GUIDANCE = {
 }
 
 
+NARROW = functools.partial(losses.pseudo_huber, scale=0.001)  # a thirtieth of the package's
+
+
 def narrow_huber_loss(*args, time_weight, zero_share, **options):
-    """GTP's loss with a thirtieth of the Huber scale."""
-    distance = functools.partial(losses.pseudo_huber, scale=0.001)
-    return losses.gtp_loss(*args, distance=distance, time_weight=time_weight, zero_share=zero_share, **options)
+    """GTP's loss with a narrower Huber distance."""
+    return losses.gtp_loss(*args, distance=NARROW, time_weight=time_weight, zero_share=zero_share, **options)
 
 
-def taught_by_two_loss(phi, phi_target, key, actions, *, schedule, num_intervals, time_weight, zero_share, **options):
+class TaughtByTwo(NamedTuple):
+    """`losses.MapLoss`, and how far one step from noise ends from two: scalars."""
+
+    consistency: jax.Array
+    flow: jax.Array
+    one_step: jax.Array
+
+
+def taught_by_two_loss(
+    phi, phi_target, key, actions, *, schedule, num_intervals, time_weight, zero_share, weights=None, **options
+):
     """`narrow_huber_loss`, and one step from noise is to end where the target's two steps do.
 
-    Only once the grid is fine enough for two steps to be worth following: from the start on this has made maps that
-    reach one mode alone.
+    The term counts as much as three of the others because one did less at K = 1, and only on grids of more than 100
+    intervals because from the start on it can leave a map with one mode (docs/few_step.md).
     """
-    key_loss, key_path = jax.random.split(key)
-    grid = {"schedule": schedule, "num_intervals": num_intervals}
-    options |= {"time_weight": time_weight, "zero_share": zero_share, **grid}
-    loss, parts = narrow_huber_loss(phi, phi_target, key_loss, actions, **options)
+    key_map, key_path = jax.random.split(key)
+    options |= {"time_weight": time_weight, "zero_share": zero_share, "weights": weights}
+    options |= {"schedule": schedule, "num_intervals": num_intervals}
+    loss, parts = narrow_huber_loss(phi, phi_target, key_map, actions, **options)
     path = sampling.trajectory(phi_target, key_path, actions.shape, schedule=schedule, num_steps=2)
     start, end = jnp.full(len(actions), schedule.sigma_max), jnp.zeros(len(actions))
-    one_step = solution_map.solution_map(phi, path[0], start, end)
-    distance = losses.pseudo_huber(one_step, jax.lax.stop_gradient(path[-1]), scale=0.001)
-    return loss + 3.0 * (num_intervals > 100) * jnp.mean(distance), parts
+    one_step = NARROW(solution_map.solution_map(phi, path[0], start, end), jax.lax.stop_gradient(path[-1]))
+    parts = TaughtByTwo(*parts, losses.weighted_mean(weights, one_step))
+    return loss + 3.0 * (num_intervals > 100) * parts.one_step, parts
 
 
 LONG = presets.long_horizon()
@@ -82,6 +95,7 @@ FEW_STEPS = {
     "before": dataclasses.replace(CHOSEN, max_intervals=1280, zero_share=0.0, sigma_last=0.0),
     "narrow_huber": dataclasses.replace(CHOSEN, objective="narrow_huber"),
     "narrow_huber_noise_2": dataclasses.replace(CHOSEN, objective="narrow_huber", sigma_max=2.0),
+    "narrow_huber_gain": dataclasses.replace(CHOSEN, objective="narrow_huber", action_gain=4.0),
     "gain": dataclasses.replace(CHOSEN, action_gain=4.0),
     "taught_by_two": dataclasses.replace(CHOSEN, objective="taught_by_two", action_gain=4.0),
 }

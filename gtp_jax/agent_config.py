@@ -23,7 +23,7 @@ class AgentConfig:
     critic_hidden_dims: tuple[int, ...] = (256, 256)  # of Q and V; LayerNorm before each activation
 
     # solution map
-    action_gain: float = 1.0  # the network sees noisy actions times this; docs/few_step.md has what 3 to 10 do
+    action_gain: float = 1.0  # the network sees c_in(t) x_t times this; docs/few_step.md has what more than 1 does
     objective: str = "gtp"  # how it is learned: a name in gtp_jax.objectives
     sampler: str = "auto"  # auto, the objective's | map | denoise, to E[a | x_t] | euler | heun | renoise | mean
     sigma_min: float = 0.002  # least noise level

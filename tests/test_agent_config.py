@@ -183,3 +183,16 @@ def test_the_share_of_tau_at_0_is_the_configured_one():
 def test_the_samplers_last_stop_is_the_configured_one():
     schedule = actor.schedule_of(AgentConfig(sigma_last=0.7))
     np.testing.assert_allclose(schedules.sampling_times(schedule, 3)[-2], 0.7, rtol=1e-5)
+
+
+def test_noisy_actions_reach_the_network_times_the_configured_gain():
+    x, t, tau = jnp.array([[0.3], [-0.7]]), jnp.array([1.0, 0.5]), jnp.array([0.1, 0.0])
+
+    def phi(params, **choices):
+        config = AgentConfig(eta=0.0, **SMALL, **choices)
+        return actor.phi_of(config, params, jnp.zeros((2, 1)), jnp.ones(1))(x, t, tau)
+
+    params = jax.tree.map(lambda leaf: leaf + 0.1, fresh().actor)  # the last layer's begin at 0
+    double = jax.tree_util.tree_map_with_path(lambda path, leaf: leaf * (1 + ("kernel_1" in str(path))), params)
+    np.testing.assert_allclose(phi(params, action_gain=2.0), phi(double), rtol=1e-5)
+    assert np.abs(phi(params, action_gain=2.0) - phi(params)).max() > 1e-3
