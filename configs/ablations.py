@@ -7,7 +7,7 @@ guidance (how values change that, on umaze-diverse), long_horizon (what each par
 or few_steps (on multigoal, other choices than those of `default_bc`).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
-long_horizon about 30; few_steps 23 for its first four agents and 14 for the last two, with other work beside.
+long_horizon about 30; few_steps 23 for its first four agents and about 20 for the others.
 """
 
 import dataclasses
