@@ -7,7 +7,7 @@ guidance (how values change that, on umaze-diverse), long_horizon (what each par
 or few_steps (on multigoal, other choices than those of `default_bc`).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
-long_horizon about 30; few_steps 23 for its first four agents and about 20 for the others.
+long_horizon about 30; few_steps 23 for the first four of its seven agents.
 """
 
 import dataclasses
@@ -60,7 +60,7 @@ class TaughtByTwo(NamedTuple):
 
 
 def taught_by_two_loss(
-    phi, phi_target, key, actions, *, schedule, num_intervals, time_weight, zero_share, weights=None, **options
+    phi, phi_target, key, actions, *, schedule, num_intervals, time_weight, zero_share, weights=None
 ):
     """`narrow_huber_loss`, and one step from noise is to end where the target's two steps do.
 
@@ -68,8 +68,8 @@ def taught_by_two_loss(
     intervals because from the start on it can leave a map with one mode (docs/few_step.md).
     """
     key_map, key_path = jax.random.split(key)
-    options |= {"time_weight": time_weight, "zero_share": zero_share, "weights": weights}
-    options |= {"schedule": schedule, "num_intervals": num_intervals}
+    options = {"schedule": schedule, "num_intervals": num_intervals, "weights": weights}
+    options |= {"time_weight": time_weight, "zero_share": zero_share}
     loss, parts = narrow_huber_loss(phi, phi_target, key_map, actions, **options)
     path = sampling.trajectory(phi_target, key_path, actions.shape, schedule=schedule, num_steps=2)
     start, end = jnp.full(len(actions), schedule.sigma_max), jnp.zeros(len(actions))

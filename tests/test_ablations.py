@@ -26,7 +26,9 @@ def taught_by_two(phi, phi_target, num_intervals=1000, **options):
 
 
 def test_one_step_has_nothing_to_learn_from_two_that_end_at_the_same_place():
-    to_a_point = lambda x, t, tau: 0.3 * jnp.ones_like(x)  # noqa: E731
+    def to_a_point(x, t, tau):
+        return 0.3 * jnp.ones_like(x)
+
     np.testing.assert_allclose(taught_by_two(to_a_point, to_a_point)[1].one_step, 0.0, atol=1e-6)
 
 
