@@ -8,10 +8,12 @@ with the table, command, date and hardware of those files, which `experiments.tr
 `parts` or `acting` in the place of `table` with that part of a benchmark.
 """
 
+import contextlib
 import json
 import pathlib
 import re
 
+from experiments import cli
 from experiments.benchmarks import acting, against, parts, populations
 from gtp_jax import tables as gtp_tables
 
@@ -72,6 +74,10 @@ def fill(text: str, root: pathlib.Path) -> str:
     return _PLACE.sub(replace, text)
 
 
-if __name__ == "__main__":
+def main(_: contextlib.ExitStack) -> None:
     for page in pages():
         page.write_text(fill(page.read_text(), ROOT))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -316,3 +316,7 @@ def test_evaluate_refuses(arguments, message, refusal, tmp_path):
 def test_evaluate_refuses_a_run_without_a_checkpoint(copy, refusal):
     shutil.rmtree(copy / "checkpoints")
     assert "holds no checkpoint yet" in refusal("evaluate", f"--workdir={copy}")
+
+
+def test_tables_refuses_an_argument(refusal):
+    assert "unexpected argument 'README.md'" in refusal("tables", "README.md")
