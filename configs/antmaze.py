@@ -10,8 +10,8 @@ On generated data and two cores, success at K = 5 over 4 seeds:
     umaze           0.985 in 9 minutes, data included
     umaze-diverse   0.885 in 13 minutes, and 2 for the data
     medium-diverse  0.885 in 17 minutes (with tests beside it), and 2 for the data
-    medium-play     0.740 in 12 minutes, and 2 for the data; 0.795 in 25 with --config.batch_size=1024
-                    --config.agent.num_candidates=16
+    medium-play     0.740 in 12 minutes, and 2 for the data; 0.752 and 0.790 with --config.agent.eta=3.0;
+                    0.795 in 25 with --config.batch_size=1024 --config.agent.num_candidates=16
     large-play      0.530 in 11 minutes, and 2 for the data
     large-diverse   0.580 in 14 minutes, and 2 for the data
 
