@@ -102,7 +102,8 @@ def provenance(num_devices: int) -> dict:
     device = jax.devices()[0]
     on_cpu = device.platform == "cpu"
     model = cpu_info("model name")
-    cores = f"{available_cores()} cores{f' of {model}' if model else ''}"
+    count = available_cores()
+    cores = f"{count} core{'s' if count > 1 else ''}{f' of {model}' if model else ''}"
     return {
         "command": shlex.join(["python", *program.split(), *sys.argv[1:]]),
         "date": f"{datetime.date.today()}",
