@@ -7,7 +7,8 @@ guidance (how values change that, on umaze-diverse), long_horizon (what each par
 or few_steps (on multigoal, other choices than those of `default_bc`).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
-long_horizon about 30; few_steps 23 for the first four of its seven agents.
+long_horizon 27 for five of its first seven agents, and 60 on one core for the last four with four seeds;
+few_steps 23 for the first four of its seven agents.
 """
 
 import dataclasses
@@ -87,6 +88,10 @@ LONG_HORIZON = {
     "one_drawn": dataclasses.replace(LONG, num_candidates=1),
     "unweighted": dataclasses.replace(LONG, eta=0.0),
     "not_denoised": dataclasses.replace(LONG, sampler="auto", sigma_last=0.2),  # as `default` ends
+    "discount_099": dataclasses.replace(LONG, discount=0.99),
+    "discount_0999": dataclasses.replace(LONG, discount=0.999),
+    "td": dataclasses.replace(LONG, critic="td", target_sampling_steps=2),  # the paper's kind
+    "max_q_backup": dataclasses.replace(LONG, critic="td", target_sampling_steps=2, backup_samples=4),
 }
 
 CHOSEN = presets.default_bc()

@@ -4,8 +4,8 @@
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
 with the table, command, date and hardware of those files, which `experiments.train`, `.benchmark` or `.credit` wrote;
-`<!-- comparison: docs/results/NAME.json -->` with the success rates of one run, agents by tasks, a table each K; and
-`parts` or `acting` in the place of `table` with that part of a benchmark.
+`comparison` in the place of `table` with success rates, agents by tasks, a table each K; and `parts` or `acting` with
+that part of a benchmark.
 """
 
 import contextlib
@@ -43,9 +43,11 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
             (run,) = runs
             return f"{table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":
-        ((members, speeds),) = ((run["members"], run["timing"]["updates_per_s"]) for run in runs)
+        members = [member for run in runs for member in run["members"]]
         lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]
-        lines.append(f"Member-updates/s alone: {', '.join(f'{name} {each:.0f}' for name, each in speeds.items())}.\n")
+        if len(runs) == 1:
+            speeds = runs[0]["timing"]["updates_per_s"].items()
+            lines.append(f"Member-updates/s alone: {', '.join(f'{name} {each:.0f}' for name, each in speeds)}.\n")
     elif len(runs) == 1:
         lines = [gtp_tables.table(runs[0]["members"], runs[0]["timing"]), ""]
     else:

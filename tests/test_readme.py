@@ -83,6 +83,14 @@ def test_tables_are_those_of_the_result_files(page):
     assert tables.fill(page.read_text(), tables.ROOT) == page.read_text()
 
 
+def test_a_comparison_of_several_runs_is_one_table_with_the_command_of_each():
+    runs = [tables.ROOT / f"docs/results/antmaze-large-play-{name}.json" for name in ("q-systems", "dql")]
+    text = tables.section("comparison", runs)
+    heads = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+    assert heads == ["K = 5", "consistency_ac", "diffusion_ql"]
+    assert text.count("`python -m experiments.train ") == 2
+
+
 def test_quick_start_is_exactly_two_commands_of_one_line():
     section = README.split("## Quick start")[1].split("\n## ")[0]
     blocks = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)

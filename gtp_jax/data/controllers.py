@@ -2,7 +2,7 @@
 
 They have no memory: an action depends on the observation and the way to the waypoint alone, and the ant faces the same
 way wherever it walks. What is made by a controller with hidden state, such as which side of the body leads, looks to
-whoever clones it like several controllers that take turns (`docs/long_horizon.md`).
+whoever clones it like several controllers that take turns (`docs/ant_data.md`).
 
 The ant has four equal legs at 90 degrees and a left-right mirror symmetry; `SYMMETRIES` are the eight ways to see the
 same walk, with the legs numbered to match.
