@@ -15,8 +15,8 @@ On generated data and two cores, success at K = 5 over 4 seeds:
     large-play      0.530 in 11 minutes, and 2 for the data
     large-diverse   0.580 in 14 minutes, and 2 for the data
 
-docs/long_horizon.md has the intervals, what made these possible and what was tried. `all` has one seed and 30,000
-updates of each task and needs 4 GB.
+docs/long_horizon.md has the intervals and what made these possible, docs/medium_play.md what was tried on that set.
+`all` has one seed and 30,000 updates of each task and needs 4 GB.
 
 The variants with d4rl- take D4RL's own files (--config.dataset=/path/FILE.hdf5, or else from ~/.d4rl/datasets or D4RL's
 server) and its ant, which is weaker and whose steps are longer, or make a stand-in (--config.dataset=generated).
