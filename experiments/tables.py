@@ -16,6 +16,7 @@ import re
 from experiments import cli
 from experiments.benchmarks import acting, against, parts, populations
 from gtp_jax import tables as gtp_tables
+from gtp_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
 _PLACE = re.compile(r"(<!-- (table|comparison|parts|acting): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -29,7 +30,11 @@ def _seeds(run: dict) -> str:
 
 
 def section(kind: str, paths: list[pathlib.Path]) -> str:
-    """The Markdown that stands for some results.json files."""
+    """The Markdown that stands for some results.json files.
+
+    Raises:
+        UserError: files of one comparison have an agent, task and seed in common, whose scores would be pooled.
+    """
     runs = [json.loads(path.read_text()) for path in paths]
     renderers = {
         "populations": populations.table,
@@ -44,6 +49,9 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
             return f"{table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
     if kind == "comparison":
         members = [member for run in runs for member in run["members"]]
+        names = [(member["task"], member["agent"], member["seed"]) for member in members]
+        if len({*names}) < len(names):
+            raise UserError(f"{', '.join(path.name for path in paths)}: one agent of one task and seed is in several")
         lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]
         if len(runs) == 1:
             speeds = runs[0]["timing"]["updates_per_s"].items()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from experiments import tables
+from gtp_jax.errors import UserError
 
 README = (tables.ROOT / "README.md").read_text()
 
@@ -89,6 +90,12 @@ def test_a_comparison_of_several_runs_is_one_table_with_the_command_of_each():
     heads = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert heads == ["K = 5", "consistency_ac", "diffusion_ql"]
     assert text.count("`python -m experiments.train ") == 2
+
+
+def test_a_comparison_refuses_to_pool_two_runs_of_the_same_agents():
+    runs = [tables.ROOT / f"docs/results/antmaze-medium-diverse-10k{name}.json" for name in ("", "-again")]
+    with pytest.raises(UserError, match="10k-again.json: one agent of one task and seed is in several"):
+        tables.section("comparison", runs)
 
 
 def test_quick_start_is_exactly_two_commands_of_one_line():
