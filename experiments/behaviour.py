@@ -16,8 +16,8 @@ from gtp_jax.agent_config import AgentConfig
 from gtp_jax.agent_state import AgentState, Batch
 from gtp_jax.data import rewards, sources
 from gtp_jax.errors import UserError
-from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.population import Program
+from gtp_jax.rollouts import Episodes, Evaluator
 from gtp_jax.tasks import MultigoalTask, Task
 
 EPISODES = 10  # of one member of each maze

@@ -19,7 +19,8 @@ from experiments import behaviour, cli, restored
 from gtp_jax import placement as placing
 from gtp_jax import results, tables, tasks
 from gtp_jax.errors import UserError
-from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.evaluation import summarize
+from gtp_jax.rollouts import Evaluator
 from gtp_jax.tasks import MazeTask, MultigoalTask
 from gtp_jax.trust import refuse_links
 

@@ -16,10 +16,10 @@ from gtp_jax.agent_config import AgentConfig
 from gtp_jax.agent_state import AgentState
 from gtp_jax.data import sources
 from gtp_jax.errors import UserError
-from gtp_jax.evaluation import Episodes, Evaluator
 from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.placement import Placement
 from gtp_jax.population import Program
+from gtp_jax.rollouts import Episodes, Evaluator
 
 
 class Restored(NamedTuple):

@@ -17,8 +17,9 @@ from gtp_jax import config as gtp_config
 from gtp_jax import placement as placing
 from gtp_jax.data import sources
 from gtp_jax.errors import UserError
-from gtp_jax.evaluation import Evaluator, summarize
+from gtp_jax.evaluation import summarize
 from gtp_jax.logging import MetricsLogger
+from gtp_jax.rollouts import Evaluator
 
 
 def member_names(program, members, with_label: bool) -> list[str]:

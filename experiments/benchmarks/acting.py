@@ -7,8 +7,8 @@ import numpy as np
 from experiments.benchmarks.populations import BASE, WIDTHS, Population
 from gtp_jax import population, tables, tasks
 from gtp_jax.agent_config import AgentConfig
-from gtp_jax.evaluation import Evaluator
 from gtp_jax.placement import spread
+from gtp_jax.rollouts import Evaluator
 
 BATCH_SIZES, STEPS = (1, 64, 1024), (1, 2, 5, 10)
 EPISODES = 5  # of each of `populations.BASE` members

@@ -4,16 +4,12 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
-import multiprocessing
-import os
-import sys
-import threading
-import types
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from tqdm import tqdm
 
+from gtp_jax import children
 from gtp_jax.cores import available_cores
 
 _AHEAD = 4  # episodes a worker may be ahead of the reader
@@ -69,13 +65,11 @@ def _endless(make_maker, num_workers):
     if num_workers == 1:
         with contextlib.closing(make_maker()) as maker:
             yield from map(maker, itertools.count())  # never ends
-    executor = concurrent.futures.ProcessPoolExecutor(
-        num_workers, multiprocessing.get_context("spawn"), _start, (make_maker,)
-    )
+    executor = concurrent.futures.ProcessPoolExecutor(num_workers, children.CONTEXT, _start, (make_maker,))
     pending = collections.deque()
     try:
         for index in itertools.count():
-            with _hidden_main():  # processes start on demand, when work is submitted
+            with children.hidden_main():  # processes start on demand, when work is submitted
                 pending.append(executor.submit(_make, index))
             if len(pending) > _AHEAD * num_workers:
                 yield pending.popleft().result()
@@ -86,12 +80,7 @@ def _endless(make_maker, num_workers):
 def _start(make_maker: Callable) -> None:
     global _make_maker
     _make_maker = make_maker
-
-    def exit_with_parent():  # a killed parent cannot end its workers
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=exit_with_parent, daemon=True).start()
+    children.exit_with_parent()
 
 
 def _make(index: int) -> Any:
@@ -99,14 +88,3 @@ def _make(index: int) -> Any:
     if _maker is None:  # not in `_start`, whose errors do not reach the caller
         _maker = _make_maker()
     return _maker(index)
-
-
-@contextlib.contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Spawned workers import the caller's main module, and with it jax; one they cannot find they leave alone."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
