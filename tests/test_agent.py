@@ -78,7 +78,7 @@ def abstract(config: AgentConfig):
 def flops_of_update(config: AgentConfig) -> float:
     update = jax.jit(functools.partial(agent.update, config=config, num_steps=10))
     state, batch = abstract(config)
-    return update.lower(state, KEY, batch).cost_analysis()["flops"]
+    return update.lower(state, KEY, batch).compile().cost_analysis()["flops"]
 
 
 # ---------------------------------------------------------------- state

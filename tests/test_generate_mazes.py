@@ -255,7 +255,8 @@ def test_workers_import_neither_jax_nor_the_callers_program(tmp_path):
         "assert 'jax' not in sys.modules\n"
         "print(generate_mazes.generate(tasks.get('pointmaze/umaze'), 300, 0, num_workers=2, progress=False))\n"
     )
-    result = python(script, env={**os.environ, "PYTHONPATH": str(REPOSITORY)})
+    paths = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    result = python(script, env={**os.environ, "PYTHONPATH": paths})
     assert (result.returncode, result.stdout) == (0, "gtp_jax/pointmaze/umaze-300-seed0-v1\n"), result.stderr
 
 

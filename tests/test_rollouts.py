@@ -1,10 +1,19 @@
 """Playing many episodes at once, in one process or in several, changes none of them, and one that fails is counted."""
 
+import dataclasses
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from small_run import REPOSITORY
 
 from gtp_jax import environments, evaluation, rollouts
 from gtp_jax.data import controllers, planner
+from gtp_jax.errors import UserError
 from gtp_jax.tasks import get
 
 UMAZE, MEDIUM = get("pointmaze/umaze"), get("pointmaze/medium")
@@ -37,8 +46,8 @@ def play_alone(task, seed, act):
 def evaluate():
     """Plays the tasks' episodes with one function of (observations, time) and returns those of each task."""
 
-    def run(tasks, num_episodes, act, seed=5):
-        evaluator = rollouts.Evaluator(tasks, num_episodes, seed)
+    def run(tasks, num_episodes, act, seed=5, num_workers=1):
+        evaluator = rollouts.Evaluator(tasks, num_episodes, seed, num_workers=num_workers)
         played = evaluator(act)
         evaluator.close()
         return played
@@ -46,13 +55,14 @@ def evaluate():
     return run
 
 
-def test_batched_episodes_are_those_played_one_at_a_time(evaluate):
+@pytest.mark.parametrize("num_workers", [1, 2, 4])
+def test_batched_episodes_are_those_played_one_at_a_time(num_workers, evaluate):
     tasks = [UMAZE, MEDIUM]
 
     def act(observations, _):
         return np.stack([towards_goal(task, each) for task, each in zip(tasks, observations)])
 
-    for task, episodes in zip(tasks, evaluate(tasks, 3, act)):
+    for task, episodes in zip(tasks, evaluate(tasks, 3, act, num_workers=num_workers)):
         alone = [
             play_alone(task, 5 + e, lambda observation, task=task: towards_goal(task, observation)) for e in range(3)
         ]
@@ -171,3 +181,57 @@ def test_an_environment_that_crashed_is_replaced_for_the_next_time(fragile):
     crashed = [evaluator(act)[0].crashed.any() for _ in range(2)]
     evaluator.close()
     assert crashed == [True, False]
+
+
+# ------------------------------------------------------------------------------------------------- processes
+
+
+@pytest.fixture
+def in_two():
+    """An evaluator of two episodes of two processes, and these."""
+    before = set(multiprocessing.active_children())
+    evaluator = rollouts.Evaluator([UMAZE], 2, num_workers=2)
+    yield evaluator, set(multiprocessing.active_children()) - before
+    evaluator.close()
+
+
+def rest(observations, _):
+    return np.zeros((1, 2, 2))
+
+
+def test_signals_to_the_whole_group_leave_the_processes_playing(in_two):
+    evaluator, processes = in_two
+    for process in processes:
+        os.kill(process.pid, signal.SIGINT)
+        os.kill(process.pid, signal.SIGTERM)
+    assert len(processes) == 2 and (evaluator(rest)[0].lengths == UMAZE.horizon).all()
+
+
+def test_a_killed_process_is_told_in_a_line(in_two):
+    evaluator, processes = in_two
+    os.kill(next(iter(processes)).pid, signal.SIGKILL)
+    with pytest.raises(UserError, match="a process that plays episodes was killed"):
+        evaluator(rest)
+
+
+def test_processes_end_when_the_evaluator_does(in_two):
+    evaluator, processes = in_two
+    evaluator.close()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def test_what_is_wrong_with_an_environment_is_what_the_caller_hears():
+    with pytest.raises(RuntimeError, match="Nowhere"):
+        rollouts.Evaluator([dataclasses.replace(get("gym/hopper-medium"), env_id="Nowhere-v0")], 2, num_workers=2)
+
+
+def test_processes_import_neither_jax_nor_the_callers_program(tmp_path):
+    script = tmp_path / "unguarded.py"  # were it imported by a process, it would play again, without end
+    script.write_text(
+        "import sys\nimport numpy as np\nfrom gtp_jax import rollouts, tasks\nassert 'jax' not in sys.modules\n"
+        "evaluator = rollouts.Evaluator([tasks.get('pointmaze/umaze')], 2, num_workers=2)\n"
+        "print(evaluator(lambda *_: np.zeros((1, 2, 2)))[0].lengths)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+    result = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stdout) == (0, f"[{UMAZE.horizon} {UMAZE.horizon}]\n"), result.stderr
