@@ -132,7 +132,7 @@ def judge(run: restored.Restored, program: Program, row: int, data: sources.Data
     widths = len(state.obs_mean), len(state.action_mask)
     batch = Batch(widened(obs, widths[0]), widened(action, widths[1]), reward, widened(next_obs, widths[0]), discount)
     judged = _judge(program.structure)(state, jax.random.key(0), batch)
-    return chosen, jax.tree.map(np.asarray, judged)
+    return datasets.drawn(member.task, data, ahead[0])[chosen], jax.tree.map(np.asarray, judged)
 
 
 @functools.cache

@@ -66,36 +66,55 @@ def statistics(dataset: sources.Dataset) -> tuple[np.ndarray, np.ndarray]:
     return transitions.observation_statistics(dataset.transitions.obs)
 
 
+def drawn(task: str, dataset: sources.Dataset, n: int) -> np.ndarray:
+    """The transitions (M,) that training draws from where a return sums n rewards: those with a whole one.
+
+    Raises:
+        UserError: there are none.
+    """
+    if not (rows := np.flatnonzero(transitions.whole(dataset.transitions, n))).size:
+        raise UserError(f"agent.num_step_returns = {n} is more steps than any episode of {task} has; ask for fewer")
+    return rows
+
+
 def arranger(datasets: Mapping[str, sources.Dataset]) -> Callable:
     """A function (kinds, n, h) -> (blocks, returns), as `placement.place` takes them, of some kinds of members.
 
     Kinds are those of `Program.kind`, n is how many rewards a transition sums, h how many actions it has; whatever is
-    asked for again is not computed again. Observations are normalised by their statistics.
+    asked for again is not computed again. They have the rows of `drawn`, with observations normalised by the statistics
+    of all.
+
+    Raises:
+        UserError: as `drawn`, of the function.
     """
 
     scales = {name: statistics(dataset) for name, dataset in datasets.items()}
 
     @functools.cache
-    def obs(task):
+    def rows(task, n):
+        return drawn(task, datasets[task], n)
+
+    @functools.cache
+    def obs(task, n):
         mean, std = scales[task]
-        return (datasets[task].transitions.obs - mean) / std
+        return (datasets[task].transitions.obs[rows(task, n)] - mean) / std
 
     @functools.cache
     def next_obs(task, n):
         mean, std = scales[task]
-        return (transitions.n_step(datasets[task].transitions, n, 1.0).next_obs - mean) / std
+        return (transitions.n_step(datasets[task].transitions, n, 1.0).next_obs[rows(task, n)] - mean) / std
 
     @functools.cache
-    def action(task, h):
-        return datasets[task].transitions.action if h == 1 else transitions.chunks(datasets[task].transitions, h)
+    def action(task, n, h):
+        return transitions.chunks(datasets[task].transitions, h)[rows(task, n)]
 
     @functools.cache
     def returns(task, discount, n):
         ahead = transitions.n_step(datasets[task].transitions, n, discount)
-        return ahead.reward, ahead.discount
+        return ahead.reward[rows(task, n)], ahead.discount[rows(task, n)]
 
     def arrange(kinds, n, h):
-        blocks = {task: (obs(task), action(task, h), next_obs(task, n)) for task, _ in kinds}
+        blocks = {task: (obs(task, n), action(task, n, h), next_obs(task, n)) for task, _ in kinds}
         return blocks, {kind: returns(*kind, n) for kind in kinds}
 
     return arrange

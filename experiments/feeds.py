@@ -44,7 +44,6 @@ def prepare(
         stack: closes the feeds.
     """
     arrange = datasets.arranger(data)
-    sizes = {name: len(dataset.transitions.reward) for name, dataset in data.items()}
     widths = tuple(map(max, zip(*(tasks.get(name).widths for name in config.tasks))))
     wanted = {
         p.label: (
@@ -76,9 +75,13 @@ def prepare(
         feed = feeding.Streamed(placement, kinds, *columns_, widths, keys=keys, batch_size=config.batch_size)
         return stack.enter_context(contextlib.closing(feed))
 
+    @functools.cache
+    def sizes(n):
+        return {name: len(datasets.drawn(name, dataset, n)) for name, dataset in data.items()}
+
     like = {
-        label: placing.like(placement, *placing.lengths(placement, kinds, sizes), widths)
-        for label, (placement, kinds, widths, _) in wanted.items()
+        label: placing.like(placement, *placing.lengths(placement, kinds, sizes(n)), widths)
+        for label, (placement, kinds, widths, (n, _)) in wanted.items()
     }
     if config.residency != "host":
         with timed(timing, "compile_s"):

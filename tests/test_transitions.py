@@ -139,6 +139,13 @@ def test_one_step_returns_are_the_transitions_discounted_once(t):
 
 
 @given(data(), st.integers(1, 15))
+def test_a_return_is_whole_where_it_sums_n_rewards_or_ends_at_a_terminal(t, n):
+    for i, found in enumerate(transitions.whole(t, n)):
+        ahead = range(i, min(i + n, np.flatnonzero(t.end)[np.flatnonzero(t.end) >= i][0] + 1))
+        assert found == (len(ahead) == n or any(t.discount[j] == 0 for j in ahead))
+
+
+@given(data(), st.integers(1, 15))
 def test_a_chunk_is_the_episodes_next_actions_and_its_last_one_repeated(t, h):
     ends = np.flatnonzero(t.end)
     for i, chunk in enumerate(transitions.chunks(t, h)):

@@ -111,12 +111,27 @@ def n_step(transitions: Transitions, n: int, gamma: float) -> Transitions:
     return transitions._replace(reward=reward, next_obs=transitions.next_obs[last], discount=discount)
 
 
+def whole(transitions: Transitions, n: int) -> np.ndarray:
+    """(N,) bool: where `n_step` looks n steps ahead or to a terminal, and does not meet the end of the record before.
+
+    Elsewhere the value of an observation that no transition begins with takes over after fewer steps, so that its
+    error is hardly discounted. An upper expectile of such targets feeds on it (docs/long_horizon.md).
+    """
+    rows, last = np.arange(len(transitions.end)), _last(transitions)
+    terminals = np.cumsum(np.append(0, transitions.discount == 0))
+    return (last - rows + 1 >= n) | (terminals[last + 1] > terminals[rows])
+
+
 def chunks(transitions: Transitions, h: int) -> np.ndarray:
     """Each transition's action and the h - 1 that followed, (N, h D); at an episode's end its last one is repeated."""
-    ends = np.flatnonzero(transitions.end)
-    rows = np.arange(len(transitions.action))
-    last = ends[np.searchsorted(ends, rows)]
+    rows, last = np.arange(len(transitions.action)), _last(transitions)
     return np.concatenate([transitions.action[np.minimum(rows + i, last)] for i in range(h)], axis=1)
+
+
+def _last(transitions: Transitions) -> np.ndarray:
+    """(N,) the last transition of each one's recorded episode."""
+    ends = np.flatnonzero(transitions.end)
+    return ends[np.searchsorted(ends, np.arange(len(transitions.end)))]
 
 
 def observation_statistics(obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
