@@ -119,7 +119,7 @@ def local_data(run: restored.Restored, name: str) -> sources.Dataset | None:
 def judge(run: restored.Restored, program: Program, row: int, data: sources.Dataset):
     """Which transitions (N,) of the data were judged, at most `TRANSITIONS`, and the `agent.Judgement` of a member."""
     member, state = program.members[row], jax.tree.map(lambda leaf: leaf[row], run.states[program.label])
-    ahead, kind = (program.num_step_returns, program.structure.action_chunk), program.kind(member)
+    ahead, kind = (program.structure.num_step_returns, program.structure.action_chunk), program.kind(member)
     blocks, returns = datasets.arranger({member.task: data})([kind], *ahead)
     block, returns = blocks[member.task], returns[kind]
     chosen = np.random.default_rng(0).permutation(len(block[0]))[:TRANSITIONS]

@@ -50,7 +50,7 @@ def prepare(
             placements[p.label],
             tuple(map(p.kind, p.members)),
             p.widths(widths),
-            (p.num_step_returns, p.structure.action_chunk),
+            (p.structure.num_step_returns, p.structure.action_chunk),
         )
         for p in programs
     }

@@ -2,7 +2,8 @@
 
 Members are one mapped axis, updates a loop, data on the device, state donated. Members never talk: on several devices
 the member axis is sharded by `shard_map` and the program holds no collective. All that is random about a member comes
-from its task's name and its seed, so members that differ in a hyperparameter see the same batches and the same noise.
+from its task's name and its seed, so members that differ in a hyperparameter see the same batches and the same noise
+(but for `num_step_returns`, which says what there is to draw from).
 On CPU its result is the same, bit for bit, whoever else is in the population, as long as that neither changes one
 device into several nor adds a wider task: other programs round differently. On accelerators the members share kernels,
 whose rounding may depend on how many there are.
@@ -67,11 +68,6 @@ class Program:
         """Of the data that a member is given: its task, and the discount of rewards, which without a critic do not
         matter."""
         return member.task, member.config.discount if self.structure.uses_critic else 1.0
-
-    @property
-    def num_step_returns(self) -> int:
-        """How many rewards a transition of its data sums; without a critic they do not matter."""
-        return self.structure.num_step_returns if self.structure.uses_critic else 1
 
     def widths(self, task: tuple[int, int]) -> tuple[int, int]:
         """Of what its networks see and of the action they know, which is a whole chunk, given (O, D) of a task."""
