@@ -103,6 +103,9 @@ class Run:
         with feeds.timed(self.timing, "dataset_s"):
             with processes.together():
                 self._data = datasets.load(config, learnt, self._progress["datasets"])
+                for n in {p.structure.num_step_returns for p in self._programs}:
+                    for name, dataset in self._data.items():
+                        datasets.drawn(name, dataset, n)  # or all processes refuse it here
             found = processes.gather({name: dataset.record() for name, dataset in self._data.items()})
             self._progress["datasets"] = datasets.agreed(self._progress["datasets"], found)
             statistics = {name: datasets.statistics(dataset) for name, dataset in self._data.items()}

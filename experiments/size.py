@@ -64,7 +64,7 @@ def main(_: contextlib.ExitStack) -> None:
     on_cpu = jax.default_backend() == "cpu"
     how = "as if all members had one's at once, an estimate for accelerators" if on_cpu else "of all members at once"
     print(f"{num_transitions} transitions a task ({why}), {memory / 2**30:.1f} GiB a device")
-    print(f"work: {how}; measured on {jax.local_devices()[0].device_kind}, the rest is exact")
+    print(f"work: {how}; measured on {jax.local_devices()[0].device_kind}, the state is exact, the data at most that")
     print(f"members a device: of one program that has it to itself, with {sizing.COPIES} copies of the state\n")
     print(tables.markdown(rows))
 

@@ -62,7 +62,9 @@ class AgentConfig:
     critic: str = "expectile"  # expectile (IQL) | td (the paper's, K-step policy samples) | value (V of n data steps)
     discount: float = 0.99  # gamma
     reward_scale: float = 1.0  # what the critic takes rewards times
-    num_step_returns: int = 10  # n: rewards summed before the critic bootstraps
+    # n: rewards summed before the critic bootstraps. Training draws transitions that have so many ahead, or a terminal;
+    # so do clones, which then see the batches that guided agents see.
+    num_step_returns: int = 10
     expectile: float = 0.9  # of the expectile and value critics
     target_rate: float = 0.02  # Polyak step of the target critic
     target_sampling_steps: int = 5  # K of the policy samples in training: of the td critic and of guidance = q

@@ -4,10 +4,11 @@ Of a step of the ant's maze half is Python's, which threads would have to take t
 module, so nothing here may import jax.
 """
 
+import contextlib
 import signal
 import traceback
-import weakref
 from collections.abc import Callable, Sequence
+from multiprocessing import resource_tracker, util
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,32 +93,26 @@ def _record(tasks: Sequence[Task]) -> np.dtype:
     return np.dtype(fields, align=True)
 
 
+def _outcome(function: Callable, *args) -> tuple[Any, Exception | None]:
+    """What it returns and None, or None and what it raised."""
+    try:
+        return function(*args), None
+    except UserError as error:
+        return None, error
+    except Exception as error:
+        return None, RuntimeError("".join(traceback.format_exception(error)))
+
+
 def _serve(connection, memory, tasks, num_episodes, indices) -> None:
     """What a process does: it makes a block, and then what it is asked to, until nobody is there to ask."""
     children.exit_with_parent()
-
-    def answer(function, *args):
-        try:
-            result = function(*args)
-            connection.send((result, None))
-            return result
-        except UserError as error:
-            connection.send((None, error))
-        except Exception as error:
-            connection.send((None, RuntimeError("".join(traceback.format_exception(error)))))
-
-    block = None
-
-    def make():
-        nonlocal block
-        block = _Block(tasks, indices, _records(memory, tasks, num_episodes))
-
-    answer(make)
-    try:
+    block, error = _outcome(_Block, tasks, indices, _records(memory, tasks, num_episodes))
+    with contextlib.suppress(EOFError, OSError):  # nobody is there any more
+        connection.send((None, error))
         while block:
             method, *args = connection.recv()
-            answer(getattr(block, method), *args)
-    except EOFError:
+            connection.send(_outcome(getattr(block, method), *args))
+    if block:
         block.close()
 
 
@@ -132,8 +127,12 @@ class Evaluator:
         num_workers: processes that step them; with 1 it is this one. One for each core that this process may use if
             None, or less where episodes are few.
 
+    The processes run neither the caller's program nor a config file. An environment of somebody's own has to be one
+    that Gymnasium finds by importing it, as env_id = "module:Name-v0".
+
     Raises:
-        UserError: the package of an environment is not installed.
+        UserError: the package of an environment is not installed, or a process has died.
+        RuntimeError: an environment cannot be made, with the traceback of its process.
     """
 
     def __init__(self, tasks: Sequence[Task], num_episodes: int, seed: int = 0, *, num_workers: int | None = None):
@@ -150,8 +149,10 @@ class Evaluator:
             self._block = _Block(tasks, indices, self._board)
             return
         processes = []
-        self._end = weakref.finalize(self, _end, self._connections, processes)
+        # Before multiprocessing ends what is left, by a signal that these do not hear.
+        self._end = util.Finalize(self, _end, (self._connections, processes), exitpriority=0)
         # A terminal or a scheduler signals all processes, but only this one knows what has to be saved before the end.
+        resource_tracker.ensure_running()  # whose start would lift the block
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         try:
             for i in range(num_workers):
@@ -186,7 +187,8 @@ class Evaluator:
             one `Episodes` a member.
 
         Raises:
-            UserError: a process was killed.
+            UserError: a process has died.
+            RuntimeError: an environment cannot be reset.
         """
         board, first_actions, time = self._board, None, 0
         self._all("reset", self.seed)
@@ -216,16 +218,16 @@ class Evaluator:
         try:
             for connection in self._connections:
                 connection.send((method, *args))
-        except ConnectionError:
+        except OSError:
             pass  # the answer that does not come tells
         return self._answers()
 
     def _answers(self) -> list:
         try:
             results, errors = zip(*(connection.recv() for connection in self._connections))
-        except (EOFError, ConnectionError) as error:
+        except (EOFError, OSError) as error:
             raise UserError(
-                "a process that plays episodes was killed, probably for want of memory; ask for fewer episodes"
+                "a process that plays episodes has died, perhaps for want of memory; ask for fewer episodes"
             ) from error
         for error in filter(None, errors):
             raise error
@@ -243,4 +245,5 @@ def _end(connections: list, processes: list) -> None:
     for connection in connections:
         connection.close()
     for process in processes:
-        process.join()
+        process.join(10)
+        process.kill()  # if its simulator hangs

@@ -199,18 +199,10 @@ def rest(observations, _):
     return np.zeros((1, 2, 2))
 
 
-def test_signals_to_the_whole_group_leave_the_processes_playing(in_two):
-    evaluator, processes = in_two
-    for process in processes:
-        os.kill(process.pid, signal.SIGINT)
-        os.kill(process.pid, signal.SIGTERM)
-    assert len(processes) == 2 and (evaluator(rest)[0].lengths == UMAZE.horizon).all()
-
-
 def test_a_killed_process_is_told_in_a_line(in_two):
     evaluator, processes = in_two
     os.kill(next(iter(processes)).pid, signal.SIGKILL)
-    with pytest.raises(UserError, match="a process that plays episodes was killed"):
+    with pytest.raises(UserError, match="a process that plays episodes has died"):
         evaluator(rest)
 
 
@@ -225,13 +217,36 @@ def test_what_is_wrong_with_an_environment_is_what_the_caller_hears():
         rollouts.Evaluator([dataclasses.replace(get("gym/hopper-medium"), env_id="Nowhere-v0")], 2, num_workers=2)
 
 
-def test_processes_import_neither_jax_nor_the_callers_program(tmp_path):
-    script = tmp_path / "unguarded.py"  # were it imported by a process, it would play again, without end
-    script.write_text(
-        "import sys\nimport numpy as np\nfrom gtp_jax import rollouts, tasks\nassert 'jax' not in sys.modules\n"
-        "evaluator = rollouts.Evaluator([tasks.get('pointmaze/umaze')], 2, num_workers=2)\n"
-        "print(evaluator(lambda *_: np.zeros((1, 2, 2)))[0].lengths)\n"
+@pytest.fixture
+def run_script(tmp_path):
+    """Runs a program of its own, which has an evaluator of two episodes of two processes; what it prints."""
+
+    def run(before="", between=""):
+        script = tmp_path / "unguarded.py"  # were it imported by a process, it would play again, without end
+        script.write_text(
+            f"import os, signal, sys, weakref\nimport numpy as np\n{before}\n"
+            "from gtp_jax import children, rollouts, tasks\nassert 'jax' not in sys.modules\n"
+            "evaluator = rollouts.Evaluator([tasks.get('pointmaze/umaze')], 2, num_workers=2)\n"
+            f"{between}\nprint(evaluator(lambda *_: np.zeros((1, 2, 2)))[0].lengths)\n"
+        )
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
+        result = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
+        assert (result.returncode, result.stdout) == (0, f"[{UMAZE.horizon} {UMAZE.horizon}]\n"), result.stderr
+
+    return run
+
+
+def test_processes_import_neither_jax_nor_the_callers_program(run_script):
+    run_script()
+
+
+def test_signals_to_the_whole_group_leave_the_processes_playing(run_script):
+    run_script(
+        between="import multiprocessing\nfor child in multiprocessing.active_children():\n"
+        "    os.kill(child.pid, signal.SIGINT)\n    os.kill(child.pid, signal.SIGTERM)"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])}
-    result = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=60)
-    assert (result.returncode, result.stdout) == (0, f"[{UMAZE.horizon} {UMAZE.horizon}]\n"), result.stderr
+
+
+def test_a_program_ends_though_it_does_not_close_its_evaluator(run_script):
+    """Whatever has asked to be heard at its end before."""
+    run_script(before="class Early: pass\nearly = Early()\nweakref.finalize(early, int)")
