@@ -23,7 +23,7 @@ class Size(NamedTuple):
     state: int  # of each member: parameters, averages, optimisers, sums of metrics; exact
     work: int  # of each member while all train at once, beside its state; measured
     shared: int  # of working memory, however many members; measured
-    data: int  # of the data of all tasks; exact
+    data: int  # of the data of all tasks; exact where all transitions are drawn, else less (`transitions.whole`)
 
     def members(self, memory: int) -> int:
         """How many fit in that many bytes, checkpoints included."""

@@ -176,7 +176,7 @@ def test_an_environment_that_crashes_is_counted_and_the_others_play_on(fragile, 
 
 
 def test_an_environment_that_crashed_is_replaced_for_the_next_time(fragile):
-    evaluator = rollouts.Evaluator([UMAZE], 2)
+    evaluator = rollouts.Evaluator([UMAZE], 2, num_workers=1)
     act = lambda observations, _: towards_goal(UMAZE, observations)  # noqa: E731
     crashed = [evaluator(act)[0].crashed.any() for _ in range(2)]
     evaluator.close()

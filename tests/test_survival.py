@@ -57,7 +57,7 @@ def test_kills_at_random_moments_cost_nothing(kills, start, succeed, finished, t
             wait_until(process, lambda seen=seen: newest(killed) > seen)
             time.sleep(moments.uniform(0, 1))
         else:
-            time.sleep(moments.uniform(0, 5))  # of the six or so that a run takes
+            time.sleep(moments.uniform(0, 5))  # the short form's runs take six or so
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         assert (now := latest(killed)) is not None and now >= seen
