@@ -3,8 +3,9 @@
     python -m experiments.train --config=configs/ablations.py[:VARIANT]
 
 VARIANT is losses (what the actor learns from, cloning generated antmaze/umaze; the default),
-guidance (how values change that, on umaze-diverse), long_horizon (what each part of that preset does on medium-diverse)
-or few_steps (on multigoal, other choices than those of `default_bc`).
+guidance (how values change that, on umaze-diverse), long_horizon (what each part of that preset does on medium-diverse),
+few_steps (on multigoal, other choices than those of `default_bc`) or few_steps_antmaze (the same on antmaze/umaze, for
+`experiments.energy`).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
 long_horizon 27 for five of its first seven agents, and 60 on one core for the last four with four seeds;
@@ -95,19 +96,29 @@ LONG_HORIZON = {
 }
 
 CHOSEN = presets.default_bc()
+BEFORE = dataclasses.replace(CHOSEN, max_intervals=1280, zero_share=0.0, sigma_last=0.0)
 FEW_STEPS = {
     "chosen": CHOSEN,
-    "before": dataclasses.replace(CHOSEN, max_intervals=1280, zero_share=0.0, sigma_last=0.0),
+    "before": BEFORE,
     "narrow_huber": dataclasses.replace(CHOSEN, objective="narrow_huber"),
     "narrow_huber_noise_2": dataclasses.replace(CHOSEN, objective="narrow_huber", sigma_max=2.0),
     "narrow_huber_gain": dataclasses.replace(CHOSEN, objective="narrow_huber", action_gain=4.0),
     "gain": dataclasses.replace(CHOSEN, action_gain=4.0),
     "taught_by_two": dataclasses.replace(CHOSEN, objective="taught_by_two", action_gain=4.0),
 }
+FEW_STEPS_ANTMAZE = {
+    "before": BEFORE,
+    "before_fine_grid": dataclasses.replace(BEFORE, max_intervals=CHOSEN.max_intervals),
+    "before_more_zeros": dataclasses.replace(BEFORE, zero_share=CHOSEN.zero_share),
+    "chosen": CHOSEN,
+    "noise_2": dataclasses.replace(CHOSEN, sigma_max=2.0),
+    **{name: FEW_STEPS[name] for name in ("narrow_huber", "gain", "taught_by_two")},
+}
 
 
 def get_config(variant: str = "losses"):
-    agents = {"losses": LOSSES, "guidance": GUIDANCE, "long_horizon": LONG_HORIZON, "few_steps": FEW_STEPS}
+    agents = {"losses": LOSSES, "guidance": GUIDANCE, "long_horizon": LONG_HORIZON}
+    agents |= {"few_steps": FEW_STEPS, "few_steps_antmaze": FEW_STEPS_ANTMAZE}
     if variant not in agents:
         raise ValueError(f"unknown variant {variant!r} of ablations; there are {', '.join(agents)}")
     presets.PRESETS.update(agents[variant])
@@ -119,7 +130,7 @@ def get_config(variant: str = "losses"):
         return config
     config.dataset = "generated"
     config.num_steps = config.eval.interval = 10_000
-    if variant == "losses":
+    if variant in ("losses", "few_steps_antmaze"):
         config.tasks = ("antmaze/umaze",)
         config.eval.sampling_steps = (1, 2, 3, 5, 10)
     else:

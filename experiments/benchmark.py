@@ -37,19 +37,8 @@ OUTPUT = flags.DEFINE_string("output", None, "JSON file for everything measured.
 TABLES = {"populations": populations.table, "parts": parts.table, "acting": acting.table, "against": against.table}
 
 
-def sizes() -> list[int]:
-    """The numbers of members asked for, from few to many.
-
-    Raises:
-        UserError: one of them is none.
-    """
-    if not MEMBERS.value or not all(text.isdecimal() and int(text) for text in MEMBERS.value):
-        raise UserError(f"--members={','.join(MEMBERS.value)} must be whole numbers of at least 1")
-    return sorted(set(map(int, MEMBERS.value)))
-
-
 def main(stack: contextlib.ExitStack) -> None:
-    counts, config = sizes(), PRESETS[PRESET.value]
+    counts, config = sorted(set(cli.whole_numbers(MEMBERS))), PRESETS[PRESET.value]
     output = OUTPUT.value and pathlib.Path(OUTPUT.value).expanduser()
     if AGAINST.value and ONLY.value:
         raise UserError(f"--against measures something else than --only={ONLY.value}; give one of them")

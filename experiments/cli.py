@@ -82,6 +82,17 @@ def validated(config):
     return config
 
 
+def whole_numbers(flag: flags.FlagHolder) -> list[int]:
+    """What a flag that is a list holds.
+
+    Raises:
+        UserError: it is empty, or something in it is no whole number of at least 1.
+    """
+    if not flag.value or not all(text.isdecimal() and int(text) for text in flag.value):
+        raise UserError(f"--{flag.name}={','.join(flag.value)} must be whole numbers of at least 1")
+    return [int(text) for text in flag.value]
+
+
 def register(config_flag: flags.FlagHolder) -> None:
     """Runs the config file that registers a run's own objective, if one was given; the run has its settings itself.
 

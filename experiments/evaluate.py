@@ -60,8 +60,7 @@ def main(stack: contextlib.ExitStack) -> None:
     if PICTURES.value and not importlib.util.find_spec("matplotlib"):
         raise UserError("--pictures needs matplotlib: pip install matplotlib")
     cli.register(CONFIG)
-    if not SAMPLING_STEPS.value or not all(k.isdecimal() and int(k) > 0 for k in SAMPLING_STEPS.value):
-        raise UserError(f"--sampling_steps={','.join(SAMPLING_STEPS.value)} must be whole numbers of at least 1")
+    steps = cli.whole_numbers(SAMPLING_STEPS)
     workdir = pathlib.Path(WORKDIR.value).expanduser().absolute()
     refuse_links(workdir)
     run = restored.restore(workdir, stack)
@@ -79,7 +78,7 @@ def main(stack: contextlib.ExitStack) -> None:
     stack.callback(evaluator.close)
     print(f"{len(programs)} x {len(members)} members after {run.step} of {config.num_steps} updates")
 
-    steps, entries, last = [int(k) for k in SAMPLING_STEPS.value], [], {}
+    entries, last = [], {}
     for program in programs:
         placement, state, scores = placements[program.label], states[program.label], {}
         for k in steps:

@@ -3,9 +3,9 @@
     python -m experiments.tables
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
-with the table, command, date and hardware of those files, which `experiments.train`, `.benchmark` or `.credit` wrote;
-`comparison` in the place of `table` with success rates, agents by tasks, a table each K; and `parts` or `acting` with
-that part of a benchmark.
+with the table, command, date and hardware of those files, which `experiments.train`, `.benchmark`, `.credit` or
+`.energy` wrote; `comparison` in the place of `table` with success rates, agents by tasks, a table each K; and `parts`
+or `acting` with that part of a benchmark.
 """
 
 import contextlib
@@ -42,6 +42,7 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
         "parts": parts.table,
         "acting": acting.table,
         "credit": gtp_tables.markdown,
+        "energy": gtp_tables.markdown,
     }
     for name, table in renderers.items():
         if name in (runs[0] if kind == "table" else [kind]):

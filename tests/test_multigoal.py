@@ -5,8 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gtp_jax import environments
 from gtp_jax.data import multigoal, sources
@@ -78,18 +76,6 @@ def test_the_share_off_mode_is_that_of_actions_far_from_all():
 
 def test_nothing_on_a_mode_has_shares_of_0():
     assert describe(np.zeros((10, 2)))["mode_shares"] == [0.0] * 4
-
-
-def test_the_energy_distance_of_two_points_is_twice_theirs():
-    """Of samples that are one point each, 2 |x - y|."""
-    x, y = np.zeros((5, 2)), np.full((7, 2), [3.0, 4.0])
-    np.testing.assert_allclose(multigoal.energy_distance(x, y), 10.0)
-
-
-@given(st.integers(0, 1000))
-def test_the_energy_distance_is_symmetric(seed):
-    x, y = np.random.default_rng(seed).normal(size=(2, 20, 2))
-    np.testing.assert_allclose(multigoal.energy_distance(x, y), multigoal.energy_distance(y, x), atol=1e-12)
 
 
 def test_a_resumed_run_has_the_data_that_it_began_with():

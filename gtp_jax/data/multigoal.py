@@ -3,6 +3,7 @@
 import numpy as np
 
 from gtp_jax.data.transitions import Transitions
+from gtp_jax.energy import energy_distance
 from gtp_jax.tasks import MODE_RADIUS, MultigoalTask
 
 
@@ -18,17 +19,6 @@ def transitions(task: MultigoalTask, num_transitions: int, seed: int) -> Transit
     """Episodes of one step, all rewarded."""
     obs, ones = np.zeros((num_transitions, 1), np.float32), np.ones(num_transitions, np.float32)
     return Transitions(obs, draw(task, num_transitions, seed), ones, obs, 0 * ones, ones.astype(bool))
-
-
-def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'| of samples (N, D) and (M, D), unbiased (Szekely and Rizzo, 2013)."""
-
-    def mean_distance(a, b, pairs):
-        return np.linalg.norm(a[:, None] - b[None], axis=-1).sum() / pairs
-
-    n, m = len(x), len(y)
-    within = mean_distance(x, x, max(1, n * (n - 1))) + mean_distance(y, y, max(1, m * (m - 1)))
-    return float(2 * mean_distance(x, y, n * m) - within)
 
 
 def describe(task: MultigoalTask, actions: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
