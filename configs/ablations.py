@@ -5,7 +5,7 @@
 VARIANT is losses (what the actor learns from, cloning generated antmaze/umaze; the default),
 guidance (how values change that, on umaze-diverse), long_horizon (what its parts do on medium-diverse),
 few_steps (on multigoal, other choices than those of `default_bc`)
-or few_steps_antmaze (most of these on umaze, for energy scores).
+or few_steps_antmaze (these choices one by one on umaze, whose energy scores count).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
 long_horizon 27 for five of its first seven agents, and 60 on one core for the last four with four seeds;
@@ -132,7 +132,7 @@ def get_config(variant: str = "losses"):
     config.num_steps = config.eval.interval = 10_000
     if variant in ("losses", "few_steps_antmaze"):
         config.tasks = ("antmaze/umaze",)
-        config.eval.sampling_steps = (1, 2, 3, 5, 10)
+        config.eval.sampling_steps = (1, 2, 3, 5, 10) if variant == "losses" else (1, 2, 5)
     else:
         config.tasks = ("antmaze/umaze-diverse" if variant == "guidance" else "antmaze/medium-diverse",)
         config.generate.num_transitions = 500_000

@@ -55,26 +55,25 @@ def rows_of(record: records.Record, run: restored.Restored, methods: Iterator[st
     """A row of the table for each member of a run, whose values are drawn on the way.
 
     Raises:
-        UserError: its data are not at hand.
+        UserError: its data are not at hand, or its files tell of other members.
     """
     data = {name: behaviour.local_data(run, name) for name in run.config.tasks}
     if missing := [name for name, found in data.items() if found is None]:
         raise UserError(f"the data of {', '.join(missing)} of {record.path} are not at hand")
-    entries = iter(record.members)  # of all programs, one after another
-    for program in run.programs:
-        for row, (member, entry, method) in enumerate(zip(program.members, entries, methods)):
-            task = tasks.get(member.task)
-            found, positions, value, distance = wayfinding.credit(run, program, row, data[task.name])
-            scores = entry.get("eval")
-            success = f"{scores[max(scores, key=int)]['success_rate']:.2f}" if scores else ""
-            yield [record.name, method, task.name, f"{member.seed}", *(f"{x:.2f}" for x in found.values()), success]
-            if importlib.util.find_spec("matplotlib"):
-                from gtp_jax import pictures
+    for (program, row, entry), method in zip(records.rows(record, run), methods):
+        member = program.members[row]
+        task = tasks.get(member.task)
+        found, positions, value, distance = wayfinding.credit(run, program, row, data[task.name])
+        scores = entry.get("eval")
+        success = f"{scores[max(scores, key=int)]['success_rate']:.2f}" if scores else ""
+        yield [record.name, method, task.name, f"{member.seed}", *(f"{x:.2f}" for x in found.values()), success]
+        if importlib.util.find_spec("matplotlib"):
+            from gtp_jax import pictures
 
-                numbers = [f"{name}={getattr(member.config, name):g}" for name in program.swept]
-                label = [program.label] * (len(run.programs) > 1)
-                parts = ["values", *label, *numbers, *task.name.split("/"), f"seed{member.seed}"]
-                pictures.draw_values(task, positions, value, distance, record.path / f"{'-'.join(parts)}.png")
+            numbers = [f"{name}={getattr(member.config, name):g}" for name in program.swept]
+            label = [program.label] * (len(run.programs) > 1)
+            parts = ["values", *label, *numbers, *task.name.split("/"), f"seed{member.seed}"]
+            pictures.draw_values(task, positions, value, distance, record.path / f"{'-'.join(parts)}.png")
 
 
 def main(stack: contextlib.ExitStack, *folders: str) -> None:

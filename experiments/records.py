@@ -11,6 +11,7 @@ from experiments import restored
 from gtp_jax import tables
 from gtp_jax.agent_config import NUMBERS
 from gtp_jax.errors import UserError
+from gtp_jax.population import Program
 from gtp_jax.trust import refuse_links
 
 LONGEST_WORD = 500  # letters of a text in a file of a run; a command can be as long
@@ -97,6 +98,19 @@ def _read(path: pathlib.Path, name: str) -> Record:
         problem = f"{type(error).__name__}: {error}".replace("\n", " ")[:LONGEST_WORD]
         raise UserError(f"{file} is not as this version writes it ({problem}); leave its run out") from error
     return Record(name, path, settings, members, finished, metrics)
+
+
+def rows(record: Record, run: restored.Restored) -> list[tuple[Program, int, dict]]:
+    """Each member of a run: its program, its row in that, and what the run's files say of it.
+
+    Raises:
+        UserError: they tell of other members than the checkpoint has.
+    """
+    found = [(program, row) for program in run.programs for row in range(len(program.members))]
+    trained = [(program.members[row].task, program.label, program.members[row].seed) for program, row in found]
+    if trained != [(member["task"], member["agent"], member["seed"]) for member in record.members]:
+        raise UserError(f"{record.path / 'results.json'} tells of other members than config.json; leave its run out")
+    return [(*each, member) for each, member in zip(found, record.members)]
 
 
 def methods(records: Sequence[Record]) -> list[str]:

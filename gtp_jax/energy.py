@@ -15,10 +15,11 @@ def energy_distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def energy_score(actions: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """E|A - a| - E|A - A'|/2, A and A' drawn by a policy where the data have a (Gneiting and Raftery, 2007, eq. 20).
+    """E|A - a| - E|A - A'|/2, A and A' drawn by a policy where the data have a.
 
-    Unbiased. Over actions of the data its mean is least for the policy that they come from; what another policy's is
-    above that is half the energy distance of the two.
+    The energy score of Gneiting and Raftery (2007), section 4.3, with beta = 1 and its sign turned, so that less is
+    better; unbiased. Over actions of the data its mean is least for the policy that they come from; what another
+    policy's is above that is half the energy distance of the two.
 
     Args:
         actions: (N, D).

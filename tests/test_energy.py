@@ -1,12 +1,21 @@
 """Energy distance and energy score, and the command that asks policies for the latter."""
 
+import contextlib
+
+import jax
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_run import read
 
-from gtp_jax import energy
+from experiments import cloning, records, restored
+from gtp_jax import agent, energy
+from gtp_jax.agent_config import AgentConfig
+from gtp_jax.data.sources import Dataset
+from gtp_jax.data.transitions import Transitions
+from gtp_jax.errors import UserError
+from gtp_jax.population import Member, Program
 
 
 def test_the_energy_distance_of_two_points_is_twice_theirs():
@@ -45,17 +54,63 @@ def test_the_excess_of_the_energy_score_is_half_the_energy_distance():
     np.testing.assert_allclose(excess, energy.energy_distance(actions[:4000], 1 + draws[0, :4000]) / 2, atol=0.03)
 
 
+# ------------------------------------------------------------------------------------------------- the command
+
+
+def test_a_score_is_the_mean_over_observations_of_that_of_the_draws_there(monkeypatch):
+    """Of an agent that is wider than its task and acts in chunks of three, of which the first action counts."""
+    program = Program("wide", (Member("pointmaze/umaze", 0, AgentConfig(eta=0.0, hidden_dims=(16,), action_chunk=3)),))
+    state = agent.init(jax.random.key(0), np.zeros(7), np.ones(7), 9, config=program.structure, num_steps=1)
+    run = restored.Restored(None, [program], {"wide": jax.tree.map(lambda leaf: leaf[None], state)}, {}, 1)
+    obs, actions = np.random.default_rng(0).normal(size=(2, 5, 4))
+    columns = Transitions(obs, actions[:, :2], *np.zeros((4, 5)))
+
+    def act(_, key, seen):
+        assert seen.shape == (5 * cloning.DRAWS, 7)
+        drawn = np.full((len(seen), 9), 99.0)
+        drawn[:, :2] = seen[:, :2] + 0.1 * (np.arange(len(seen)) // 5)[:, None]  # the m-th draw is off by m/10
+        return drawn
+
+    monkeypatch.setattr(cloning, "_actor", lambda *_: act)
+    found = cloning.score(run, program, 0, Dataset("hand", "npz", columns), 2)
+    shifts = 0.1 * np.arange(cloning.DRAWS)
+    apart = np.abs(shifts[:, None] - shifts).sum() / cloning.DRAWS / (cloning.DRAWS - 1) * np.sqrt(2)
+    near = [np.linalg.norm(o[:2] + m - a[:2]) for o, a in zip(obs, actions) for m in shifts]
+    np.testing.assert_allclose(found, np.mean(near) - apart / 2)
+
+
+@pytest.mark.parametrize(
+    "trained, problem",
+    [
+        ("gtp_jax/multigoal-50000-seed1-v1", "shares data"),
+        ("gtp_jax/multigoal-200-seed1-v1", "shares data"),
+        ("gtp_jax/multigoal-200-seed0-noise50-v1", "is not like"),
+        ("mine/multigoal-v0", "is not like"),
+    ],
+)
+def test_held_out_data_are_not_taken_beside_a_run_that_was_trained_on(trained, problem):
+    with pytest.raises(UserError, match=problem):
+        cloning.held_out("multigoal", "generated", 1, [{"id": trained}])
+
+
+def test_held_out_data_are_taken_beside_a_run_with_the_same_of_another_seed():
+    found = cloning.held_out("multigoal", "generated", 1, [{"id": "gtp_jax/multigoal-100000-seed0-v1"}])
+    assert found.id == "gtp_jax/multigoal-50000-seed1-v1"
+
+
+def test_a_run_whose_results_tell_of_others_than_its_checkpoint_is_refused(finished):
+    with contextlib.ExitStack() as stack:
+        (record,), run = records.read([finished]), restored.restore(finished, stack)
+        assert len(records.rows(record, run)) == 2
+        with pytest.raises(UserError, match="tells of other members"):
+            records.rows(record._replace(members=record.members[:1]), run)
+
+
 def test_the_command_scores_the_policies_of_a_run_on_held_out_data(finished, succeed, tmp_path):
     output = succeed("energy", str(finished), "--sampling_steps=1,2", f"--out={tmp_path / 'table.json'}")
     head, row = read(tmp_path / "table.json")["energy"]
     found = dict(zip(head, row))
-    assert found["held-out data"].endswith("umaze-20000-seed1-v1") and found["seeds"] == "0, 1"
+    assert found["held-out data"].endswith("umaze-50000-seed1-v1") and found["seeds"] == "0, 1"
+    scores = [each for *_, each in read(tmp_path / "table.json")["scores"]]
+    np.testing.assert_allclose(float(found["K = 1"].split()[0]), np.mean(scores, axis=0)[0], atol=1e-4)
     assert f"| {found['K = 1']}" in output and 0 < float(found["K = 2"].split()[0]) < 2
-
-
-def test_the_command_refuses_the_data_of_training(finished, start):
-    process = start(
-        "energy", str(finished), f"--dataset={read(finished / 'results.json')['members'][0]['dataset']['id']}"
-    )
-    _, errors = process.communicate()
-    assert process.returncode == 2 and "is what a run was trained on" in errors
