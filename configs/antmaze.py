@@ -8,9 +8,8 @@ d4rl-umaze-diverse, d4rl-medium-play, d4rl-medium-diverse, d4rl-large-play, d4rl
 On generated data and two cores, success at K = 5 over 4 seeds:
 
     umaze           0.985 in 9 minutes, data included
-    umaze-diverse   0.885 in 13 minutes, and 2 for the data
-    medium-diverse  0.890, medium-play 0.800, large-play 0.623, large-diverse 0.598: each in 20 to 30 minutes of one
-                    core with others beside it, and 2 to 3 of two cores for the data
+    umaze-diverse   0.902, medium-diverse 0.890, medium-play 0.800, large-play 0.623, large-diverse 0.598: each in 20
+                    to 32 minutes of one core with others beside it, and 2 to 3 of two cores for the data
 
 docs/long_horizon.md has the intervals and what made these possible, docs/medium_play.md what was tried on that set.
 `all` has one seed and 30,000 updates of each task and needs 4 GB.
