@@ -3,9 +3,10 @@
     python -m experiments.train --config=configs/ablations.py[:VARIANT]
 
 VARIANT is losses (what the actor learns from, cloning generated antmaze/umaze; the default),
-guidance (how values change that, on umaze-diverse), long_horizon (what its parts do on medium-diverse),
+guidance (how values change that, on umaze-diverse),
+long_horizon (what each part of that preset does on medium-diverse),
 few_steps (on multigoal, other choices than those of `default_bc`)
-or few_steps_antmaze (these choices one by one on umaze, whose energy scores count).
+or few_steps_antmaze (two of these choices one by one, and some not taken, on umaze, for energy scores).
 All agents of a variant have the same seeds, updates and batches and end in one table. One alone: --config.preset=heun.
 losses takes about 75 minutes on two cores (50 of them are evaluation), guidance 50, each with the other beside it;
 long_horizon 27 for five of its first seven agents, and 60 on one core for the last four with four seeds;
