@@ -16,27 +16,19 @@ from the data.
 import contextlib
 import pathlib
 import sys
-from collections.abc import Sequence
 
-import numpy as np
 from absl import flags
 from ml_collections import config_flags
 
 from experiments import cli, cloning, records, restored
 from gtp_jax import results, tables
 from gtp_jax.errors import UserError
-from gtp_jax.evaluation import mean_interval
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the runs' objective.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "3", "5", "10"], "Values of K.")
 DATASET = flags.DEFINE_string("dataset", "generated", "Held-out data, as --config.dataset of experiments.train.")
 SEED = flags.DEFINE_integer("seed", 1, "Of held-out data that are made.", lower_bound=0)
 OUT = flags.DEFINE_string("out", None, "File that the table is written to too, as `experiments.tables` takes it.")
-
-
-def _cell(values: Sequence[float]) -> str:
-    interval = " [{:.4f}, {:.4f}]".format(*mean_interval(values)) if len(values) > 1 else ""
-    return f"{np.mean(values):.4f}{interval}"
 
 
 def main(stack: contextlib.ExitStack, *folders: str) -> None:
@@ -60,7 +52,8 @@ def main(stack: contextlib.ExitStack, *folders: str) -> None:
         rows = [["run", "agent", "task", "updates", "held-out data", *(f"K = {k}" for k in steps), "seeds"]]
         for (name, method, task, step), each in groups.items():
             seeds, scores = zip(*each)
-            rows.append([name, method, task, f"{step}", data[task].id, *map(_cell, zip(*scores)), ", ".join(seeds)])
+            cells = [tables.mean_cell(of_seeds, 4) for of_seeds in zip(*scores)]
+            rows.append([name, method, task, f"{step}", data[task].id, *cells, ", ".join(seeds)])
         print(f"\n{tables.markdown(rows)}")
         if out:
             scores = [[*group, *each] for group, of_seeds in groups.items() for each in of_seeds]

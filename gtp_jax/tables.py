@@ -117,6 +117,15 @@ def _table(members: Sequence[dict], cells_of, timings, beside) -> list[list[str]
     return [heads, *([cells.get(name, "") for name in heads] for cells in rows)]
 
 
+def mean_cell(values: Sequence[float], digits: int) -> str:
+    """The mean over seeds, and its 95 % interval if there are several."""
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) == 1:
+        return mean
+    low, high = mean_interval(values)
+    return f"{mean} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
 def markdown_text(words: str) -> str:
     """Text that ends no cell and holds no tag."""
     return words.translate(_MARKDOWN)
@@ -183,13 +192,11 @@ def _sample_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
 
 
 def _return_cells(k: str, scores: list[dict], dataset: dict) -> dict[str, str]:
-    values = [score["normalized_score"] for score in scores]
-    interval = " [{:.1f}, {:.1f}]".format(*mean_interval(values)) if len(values) > 1 else ""
     return {
         "data set": dataset["id"],
         "source": dataset["source"],
         "K": k,
-        "normalised score [95 %]": f"{np.mean(values):.1f}{interval}",
+        "normalised score [95 %]": mean_cell([score["normalized_score"] for score in scores], 1),
         "return": f"{np.mean([score['return_mean'] for score in scores]):.1f}",
         "episodes": _episodes(scores),
     }
