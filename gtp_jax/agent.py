@@ -107,10 +107,10 @@ def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentCo
         batch: as of `update`.
         config: its structure is enough, and has a critic.
     """
-    config = dataclasses.replace(config, **state.numbers)
+    config = dataclasses.replace(config, guidance="weights", **state.numbers)
     batch = batch._replace(reward=config.reward_scale * batch.reward)
-    _, (advantage, value) = critics.CRITICS[config.critic](config, state, state.critic, key, batch)
-    return Judgement(advantage, _weights(config, advantage), value)
+    _, (q, value) = critics.CRITICS[config.critic](config, state, state.critic, key, batch)
+    return Judgement(q - value, _weights(config, q - value), value)
 
 
 def update(
@@ -136,15 +136,16 @@ def update(
 
     if critic is not None:
         critic_loss = functools.partial(critics.CRITICS[config.critic], config, state)
-        (loss, (advantage, value)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
+        (loss, (q, value)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
         metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads)}
-        metrics |= {"q_mean": jnp.mean(value + advantage), "advantage_std": jnp.std(advantage)}
+        metrics["q_mean"] = jnp.mean(q)
     if is_guided and config.guidance == "weights":
-        weights = _weights(config, advantage)
+        weights = _weights(config, q - value)
         metrics |= {
+            "advantage_std": jnp.std(q - value),
             "weight_mean": jnp.mean(weights),
             "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),  # share of the batch that counts
         }

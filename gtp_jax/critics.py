@@ -40,15 +40,18 @@ def _td_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex
     2006.04779, as in Diffusion-QL.
     """
     size, samples = len(batch.reward), config.backup_samples
-    obs = jnp.concatenate([jnp.tile(batch.next_obs, (samples, 1)), batch.obs])
+    obs = jnp.tile(batch.next_obs, (samples, 1))
+    if config.guidance == "weights":  # one call for both; an actor that ascends Q has no use for advantages
+        obs = jnp.concatenate([obs, batch.obs])
     sampled = sample(config, state.actor_ema, key, obs, state.action_mask, config.target_sampling_steps)
-    values = q_values(config, state.critic_target, obs, sampled).reshape(-1, samples + 1, size)
-    next_values, values = jnp.max(values[:, :samples], axis=1), values[:, samples]
-    target = losses.td_target(batch.reward, batch.discount, next_values)
+    values = q_values(config, state.critic_target, obs, sampled).reshape(2, -1, size)
+    target = losses.td_target(batch.reward, batch.discount, jnp.max(values[:, :samples], axis=1))
     q = q_values(config, critic, batch.obs, batch.action)
+    loss = jnp.mean(losses.td_critic_loss(q, target))
+    if config.guidance == "q":
+        return loss, (jnp.min(q, axis=0), None)
     q_target = q_values(config, state.critic_target, batch.obs, batch.action)
-    values = jnp.min(values, axis=0)
-    return jnp.mean(losses.td_critic_loss(q, target)), (jnp.min(q_target, axis=0) - values, values)
+    return loss, (jnp.min(q_target, axis=0), jnp.min(values[:, samples], axis=0))
 
 
 def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
@@ -60,7 +63,7 @@ def _expectile_critic(config: AgentConfig, state: AgentState, critic: Params, ke
     target = losses.td_target(batch.reward, batch.discount, next_values[None])
     q = q_values(config, critic, batch.obs, batch.action)
     value_loss = losses.expectile_loss(values, q_target, expectile=config.expectile)
-    return jnp.mean(losses.td_critic_loss(q, target) + value_loss), (q_target - values, values)
+    return jnp.mean(losses.td_critic_loss(q, target) + value_loss), (q_target, values)
 
 
 def _value_critic(config: AgentConfig, state: AgentState, critic: Params, key: chex.PRNGKey, batch: Batch):
@@ -77,8 +80,9 @@ def _value_critic(config: AgentConfig, state: AgentState, critic: Params, key: c
     loss = losses.expectile_loss(values, target, expectile=config.expectile)
     if "q" in critic:
         loss += losses.td_critic_loss(q_values(config, critic, batch.obs, batch.action), target)
-    return jnp.mean(loss), (target - values, values)
+    return jnp.mean(loss), (target, values)
 
 
-# (config, state, critic's parameters, key, batch) -> loss, and of every example the advantage and the value it is over.
+# (config, state, critic's parameters, key, batch) -> loss, and of every example Q and the value that the advantage is
+# over, or None where it guides nothing.
 CRITICS = {"td": _td_critic, "expectile": _expectile_critic, "value": _value_critic}
