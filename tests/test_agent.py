@@ -201,6 +201,17 @@ def test_a_batch_is_judged_as_an_update_judges_it():
     assert np.mean(weights) == pytest.approx(float(metrics["weight_mean"]), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["paper", "diffusion_ql"])
+def test_an_advantage_of_the_td_critic_is_q_of_the_data_over_q_of_the_policy(name):
+    """Whatever guides the actor; that of the bandit takes the rewarded action in most cases, whose Q is 1."""
+    config, state = CONFIGS[name], bandit(name).trained
+    data = jax.tree.map(jnp.float32, bandit_data())
+    judged = jax.jit(functools.partial(agent.judge, config=config))(state, jax.random.key(5), data)
+    q = jnp.min(critics.q_values(config, state.critic_target, data.obs, data.action), axis=0)
+    np.testing.assert_allclose(judged.advantage + judged.value, q, atol=1e-5)
+    assert np.mean(judged.value) > 0.6
+
+
 @pytest.mark.parametrize("name", WITH_V)
 def test_the_value_that_an_advantage_is_over_is_the_expectile_networks(name):
     config, state = CONFIGS[name], bandit(name).trained
