@@ -5,7 +5,7 @@
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
 with the table, command, date and hardware of those files, which `experiments.train`, `.benchmark`, `.credit` or
 `.energy` wrote; `comparison` in the place of `table` with success rates, agents by tasks, a table each K; and `parts`
-or `acting` with that part of a benchmark.
+or `acting` with that part of a benchmark. What is said of several runs folds away.
 """
 
 import contextlib
@@ -61,6 +61,8 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
         lines = [gtp_tables.table(runs[0]["members"], runs[0]["timing"]), ""]
     else:
         lines = [gtp_tables.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
+    if len(runs) > 1:
+        lines.append("<details><summary>Commands, updates, seeds, time, machine, date</summary>\n")
     for path, run in zip(paths, runs):
         min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
         lines.append(
@@ -69,6 +71,8 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
             f"of which {min_['train_s']} training, {min_['dataset_s']} data and {min_['eval_s']} evaluation; "
             f"{run['timing']['member_updates_per_s']:.0f} member-updates/s on {run['hardware']}; {run['date']}."
         )
+    if len(runs) > 1:
+        lines.append("\n</details>")
     return "\n".join(lines) + "\n"
 
 

@@ -49,24 +49,30 @@ def scores(
 
 
 def comparison(members: Sequence[dict], k: str) -> list[list[str]]:
-    """Success rates [95 %] at one K: a row an agent, a column a task, and their mean.
+    """Success rates [95 %] at one K: a row an agent, a column a task, and the mean of those that have all.
 
-    The greatest of a column are bold, unless all are equal.
+    The greatest of a column are bold, unless all are equal. What was not measured stays empty.
     """
     agents, tasks = (list(dict.fromkeys(member[name] for member in members)) for name in ("agent", "task"))
-    rates, cells = np.zeros((len(agents), len(tasks))), {}
-    for row, agent in enumerate(agents):
-        for column, task in enumerate(tasks):
-            scores = [m["eval"][k] for m in members if (m["agent"], m["task"]) == (agent, task)]
-            each = [score["success_rate"] for score in scores]
-            rates[row, column] = np.mean(each)
-            low, high = success_interval(each, scores[0]["episodes"])
-            cells[row, column] = f"{np.mean(each):.2f} [{low:.2f}, {high:.2f}]"
-    best = (rates == rates.max(axis=0)) & (rates > rates.min(axis=0))
+    scores = {}
+    for member in members:
+        scores.setdefault((member["agent"], member["task"]), []).append(member["eval"][k])
+    rates = {name: float(np.mean([score["success_rate"] for score in each])) for name, each in scores.items()}
+
+    def cell(agent, task):
+        if (agent, task) not in scores:
+            return ""
+        each = [score["success_rate"] for score in scores[agent, task]]
+        low, high = success_interval(each, scores[agent, task][0]["episodes"])
+        column = [rate for (_, other), rate in rates.items() if other == task]
+        mark = "**" * (min(column) < rates[agent, task] == max(column))
+        return f"{mark}{np.mean(each):.2f} [{low:.2f}, {high:.2f}]{mark}"
+
     rows = [[f"K = {k}", *tasks, "mean"]]
-    for row, agent in enumerate(agents):
-        own = [f"**{cells[row, i]}**" if best[row, i] else cells[row, i] for i in range(len(tasks))]
-        rows.append([agent, *own, f"{rates[row].mean():.2f}"])
+    for agent in agents:
+        own = [rates[agent, task] for task in tasks if (agent, task) in rates]
+        mean = f"{np.mean(own):.2f}" if len(own) == len(tasks) else ""
+        rows.append([agent, *(cell(agent, task) for task in tasks), mean])
     return rows
 
 

@@ -136,14 +136,27 @@ def test_latex_cells_hold_no_commands():
     ]
 
 
+def compared(rates: dict[tuple[str, str], list[float]]) -> list[list[str]]:
+    """The rows of some agents and tasks, of whose seeds each has a success rate."""
+    return tables.comparison(
+        [
+            {"agent": agent, "task": task, "eval": {"5": {"success_rate": rate, "episodes": 10}}}
+            for (agent, task), each in rates.items()
+            for rate in each
+        ],
+        "5",
+    )
+
+
 def test_a_comparison_has_agents_by_tasks_and_the_best_in_bold():
     rates = {("gtp", "a"): [0.5, 0.7], ("gtp", "b"): [0.0, 0.0], ("bc", "a"): [0.1, 0.1], ("bc", "b"): [0.2, 0.4]}
-    members = [
-        {"agent": agent, "task": task, "eval": {"5": {"success_rate": rate, "episodes": 10}}}
-        for (agent, task), each in rates.items()
-        for rate in each
-    ]
-    head, gtp, bc = tables.comparison(members, "5")
+    head, gtp, bc = compared(rates)
     assert head == ["K = 5", "a", "b", "mean"]
     assert gtp[1].startswith("**0.60 [") and gtp[2].startswith("0.00 [") and gtp[3] == "0.30"
     assert bc[1].startswith("0.10 [") and bc[2].startswith("**0.30 [") and bc[3] == "0.20"
+
+
+def test_a_comparison_leaves_out_what_was_not_measured():
+    _, gtp, bc = compared({("gtp", "a"): [0.5], ("gtp", "b"): [0.7], ("bc", "b"): [0.1]})
+    assert gtp[1].startswith("0.50 [") and gtp[2].startswith("**0.70 [") and gtp[3] == "0.60"
+    assert bc[1] == bc[3] == "" and bc[2].startswith("0.10 [")
