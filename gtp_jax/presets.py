@@ -96,8 +96,8 @@ def diffusion_ql() -> AgentConfig:
     """Diffusion-QL (Wang et al., 2023, arXiv 2208.06193): `diffusion_bc`, a linear Q term, one of 50 candidates by Q.
 
     Departs: as `diffusion_bc`, whose imitation term is larger at low noise than their mean squared error of the noise;
-    eta is 1 for all tasks (theirs 0.01 to 3.5), the Q term is the mean over both critics. backup_samples = 10 is their
-    max-Q backup on AntMaze.
+    eta is 1 for all tasks (theirs 0.01 to 3.5), the Q term is the mean over both critics. On AntMaze theirs has the
+    max-Q backup of backup_samples = 10 and the rewards of config.reward = half_times_four.
     """
     return dataclasses.replace(
         paper(),
