@@ -125,7 +125,10 @@ def update(
         num_steps: the same as at `init`.
 
     Returns:
-        the next state, or the old one with a `failure` if a loss or a gradient is not finite; and scalar metrics.
+        the next state, or the old one with a `failure` if a loss or a gradient is not finite; and scalar metrics:
+        losses and norms of gradients; with a critic `q_mean`, of the batch's actions (with a value critic, of what
+        their n steps came to); and where advantages weigh, `advantage_std`, `weight_mean` and `weight_ess`, the share
+        of the batch that counts.
     """
     is_guided, config = config.is_guided, dataclasses.replace(config, **state.numbers)
     batch = batch._replace(reward=config.reward_scale * batch.reward)
@@ -147,7 +150,7 @@ def update(
         metrics |= {
             "advantage_std": jnp.std(q - value),
             "weight_mean": jnp.mean(weights),
-            "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),  # share of the batch that counts
+            "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),
         }
 
     def q_term(actor):
