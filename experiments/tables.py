@@ -53,7 +53,10 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
         names = [(member["task"], member["agent"], member["seed"]) for member in members]
         if len({*names}) < len(names):
             raise UserError(f"{', '.join(path.name for path in paths)}: one agent of one task and seed is in several")
-        lines = [f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n" for k in members[0]["eval"]]
+        lines = [
+            f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n"
+            for k in dict.fromkeys(k for member in members for k in member["eval"])
+        ]
         if len(runs) == 1:
             speeds = runs[0]["timing"]["updates_per_s"].items()
             lines.append(f"Member-updates/s alone: {', '.join(f'{name} {each:.0f}' for name, each in speeds)}.\n")
@@ -61,19 +64,18 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
         lines = [gtp_tables.table(runs[0]["members"], runs[0]["timing"]), ""]
     else:
         lines = [gtp_tables.table([{**m, "label": p.stem} for p, run in zip(paths, runs) for m in run["members"]]), ""]
-    if len(runs) > 1:
-        lines.append("<details><summary>Commands, updates, seeds, time, machine, date</summary>\n")
+    said = []
     for path, run in zip(paths, runs):
         min_ = {name: f"{run['timing'][name] / 60:.0f}" for name in ("total_s", "train_s", "dataset_s", "eval_s")}
-        lines.append(
+        said.append(
             f"- `{path.stem}`: `{run['command']}`; {run['num_steps']} updates a member; seeds {_seeds(run)}; "
             f"{min_['total_s']} min in all, "
             f"of which {min_['train_s']} training, {min_['dataset_s']} data and {min_['eval_s']} evaluation; "
             f"{run['timing']['member_updates_per_s']:.0f} member-updates/s on {run['hardware']}; {run['date']}."
         )
     if len(runs) > 1:
-        lines.append("\n</details>")
-    return "\n".join(lines) + "\n"
+        said = ["<details><summary>Commands, updates, seeds, time, machine, date</summary>\n", *said, "\n</details>"]
+    return "\n".join([*lines, *said]) + "\n"
 
 
 def pages() -> list[pathlib.Path]:

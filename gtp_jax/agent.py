@@ -95,7 +95,7 @@ class Judgement(NamedTuple):
     """What a critic says of B transitions."""
 
     advantage: jax.Array  # (B,)
-    weight: jax.Array  # (B,) that `update` would give them in one batch
+    weight: jax.Array  # (B,) that guidance by weights gives them in one batch
     value: jax.Array  # (B,) that the advantage is over: V(s), or Q of the policy's action
 
 
@@ -107,10 +107,10 @@ def judge(state: AgentState, key: chex.PRNGKey, batch: Batch, *, config: AgentCo
         batch: as of `update`.
         config: its structure is enough, and has a critic.
     """
-    config = dataclasses.replace(config, guidance="weights", **state.numbers)
+    config = dataclasses.replace(config, guidance="weights", **state.numbers)  # a td critic finds no advantages for q
     batch = batch._replace(reward=config.reward_scale * batch.reward)
-    _, (q, value) = critics.CRITICS[config.critic](config, state, state.critic, key, batch)
-    return Judgement(q - value, _weights(config, q - value), value)
+    _, (worth, value) = critics.CRITICS[config.critic](config, state, state.critic, key, batch)
+    return Judgement(worth - value, _weights(config, worth - value), value)
 
 
 def update(
@@ -126,9 +126,9 @@ def update(
 
     Returns:
         the next state, or the old one with a `failure` if a loss or a gradient is not finite; and scalar metrics:
-        losses and norms of gradients; with a critic `q_mean`, of the batch's actions (with a value critic, of what
-        their n steps came to); and where advantages weigh, `advantage_std`, `weight_mean` and `weight_ess`, the share
-        of the batch that counts.
+        losses and norms of gradients; with a critic `q_mean`, what the batch's actions are worth, and `advantage_std`,
+        as `critics.CRITICS` has them; and where advantages weigh, `weight_mean` and `weight_ess`, the share of the
+        batch that counts.
     """
     is_guided, config = config.is_guided, dataclasses.replace(config, **state.numbers)
     batch = batch._replace(reward=config.reward_scale * batch.reward)
@@ -139,16 +139,17 @@ def update(
 
     if critic is not None:
         critic_loss = functools.partial(critics.CRITICS[config.critic], config, state)
-        (loss, (q, value)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
+        (loss, (worth, value)), grads = jax.value_and_grad(critic_loss, has_aux=True)(critic, key_critic, batch)
         updates, critic_opt = critic_optimizer.update(grads, critic_opt)
         critic = optax.apply_updates(critic, updates)
         critic_target = optax.incremental_update(critic, critic_target, config.target_rate)
-        metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads)}
-        metrics["q_mean"] = jnp.mean(q)
+        metrics |= {"critic_loss": loss, "critic_grad_norm": optax.tree.norm(grads), "q_mean": jnp.mean(worth)}
+        if value is not None:
+            advantage = worth - value
+            metrics["advantage_std"] = jnp.std(advantage)
     if is_guided and config.guidance == "weights":
-        weights = _weights(config, q - value)
+        weights = _weights(config, advantage)
         metrics |= {
-            "advantage_std": jnp.std(q - value),
             "weight_mean": jnp.mean(weights),
             "weight_ess": jnp.mean(weights) ** 2 / (jnp.mean(weights**2) + 1e-30),
         }

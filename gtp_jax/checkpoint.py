@@ -143,8 +143,10 @@ class Checkpoints:
 
     def _check(self, like) -> None:
         """Raises ValueError before memory is taken for what a few bytes only claim to hold, or what is not `like`."""
-        saved = _by_path(self._manager.item_metadata(self.latest_step)["state"].tree)
-        for path, leaf in _by_path(like).items():
+        saved, known = _by_path(self._manager.item_metadata(self.latest_step)["state"].tree), _by_path(like)
+        if unknown := sorted(saved.keys() - known.keys()):
+            raise ValueError(f"it has {unknown[0]}, which this version of gtp_jax has not")
+        for path, leaf in known.items():
             shape = saved[path].shape if path in saved else None
             if shape != leaf.shape:
                 raise ValueError(f"{path} has shape {shape}, not {leaf.shape}")

@@ -83,6 +83,7 @@ def _value_critic(config: AgentConfig, state: AgentState, critic: Params, key: c
     return jnp.mean(loss), (target, values)
 
 
-# (config, state, critic's parameters, key, batch) -> loss, and of every example Q and the value that the advantage is
-# over, or None where it guides nothing.
+# (config, state, critic's parameters, key, batch) -> loss, and of every example what its action is worth (the target's
+# Q; of value what n steps came to; of td under guidance by q the learning Q) and the value that its advantage is over
+# (None of td under guidance by q).
 CRITICS = {"td": _td_critic, "expectile": _expectile_critic, "value": _value_critic}

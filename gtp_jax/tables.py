@@ -54,19 +54,19 @@ def comparison(members: Sequence[dict], k: str) -> list[list[str]]:
     The greatest of a column are bold, unless all are equal. What was not measured stays empty.
     """
     agents, tasks = (list(dict.fromkeys(member[name] for member in members)) for name in ("agent", "task"))
-    scores = {}
-    for member in members:
-        scores.setdefault((member["agent"], member["task"]), []).append(member["eval"][k])
-    rates = {name: float(np.mean([score["success_rate"] for score in each])) for name, each in scores.items()}
+    measured = {}
+    for member in (member for member in members if k in member["eval"]):
+        measured.setdefault((member["agent"], member["task"]), []).append(member["eval"][k])
+    rates = {name: round(np.mean([score["success_rate"] for score in each]), 9) for name, each in measured.items()}
 
     def cell(agent, task):
-        if (agent, task) not in scores:
+        if (agent, task) not in measured:
             return ""
-        each = [score["success_rate"] for score in scores[agent, task]]
-        low, high = success_interval(each, scores[agent, task][0]["episodes"])
-        column = [rate for (_, other), rate in rates.items() if other == task]
-        mark = "**" * (min(column) < rates[agent, task] == max(column))
-        return f"{mark}{np.mean(each):.2f} [{low:.2f}, {high:.2f}]{mark}"
+        scores, rate = measured[agent, task], rates[agent, task]
+        low, high = success_interval([score["success_rate"] for score in scores], scores[0]["episodes"])
+        column = [other for (_, where), other in rates.items() if where == task]
+        mark = "**" if min(column) < rate == max(column) else ""
+        return f"{mark}{rate:.2f} [{low:.2f}, {high:.2f}]{mark}"
 
     rows = [[f"K = {k}", *tasks, "mean"]]
     for agent in agents:

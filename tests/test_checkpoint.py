@@ -170,6 +170,14 @@ def test_a_state_of_another_structure_is_refused(tmp_path, reopen):
         reopen().restore(state(critic=True))
 
 
+def test_a_state_with_what_this_version_has_not_is_refused_by_that_name(tmp_path, reopen):
+    checkpoints = checkpoint.Checkpoints(tmp_path)
+    checkpoints.save(1, state(1)._replace(numbers={"eta": jnp.float32(1), "dropped": jnp.float32(1)}), {"step": 1})
+    checkpoints.close()
+    with pytest.raises(UserError, match="it has .*dropped.*, which this version of gtp_jax has not"):
+        reopen().restore(state())
+
+
 @pytest.mark.parametrize("name", ["_CHECKPOINT_METADATA", "progress/metadata", "state/_METADATA"])
 def test_deeply_nested_json_is_refused(name, tmp_path, reopen):
     (saved(tmp_path, 1) / "checkpoints" / "1" / name).write_text("[" * 100_000)

@@ -156,6 +156,15 @@ def test_a_comparison_has_agents_by_tasks_and_the_best_in_bold():
     assert bc[1].startswith("0.10 [") and bc[2].startswith("**0.30 [") and bc[3] == "0.20"
 
 
+def test_a_comparison_at_a_k_leaves_out_who_was_not_measured_there():
+    members = [
+        {"agent": agent, "task": "a", "eval": {k: {"success_rate": 0.5, "episodes": 10}}}
+        for agent, k in (("gtp", "1"), ("bc", "5"))
+    ]
+    _, gtp, bc = tables.comparison(members, "5")
+    assert gtp[1] == gtp[2] == "" and bc[1].startswith("0.50 [")
+
+
 def test_a_comparison_leaves_out_what_was_not_measured():
     _, gtp, bc = compared({("gtp", "a"): [0.5], ("gtp", "b"): [0.7], ("bc", "b"): [0.1]})
     assert gtp[1].startswith("0.50 [") and gtp[2].startswith("**0.70 [") and gtp[3] == "0.60"
