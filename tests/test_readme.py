@@ -85,7 +85,7 @@ def test_tables_are_those_of_the_result_files(page):
 
 
 def test_a_comparison_of_several_runs_is_one_table_with_the_command_of_each():
-    runs = [tables.ROOT / f"docs/results/antmaze-large-play-{name}.json" for name in ("q-systems", "dql")]
+    runs = [tables.ROOT / f"docs/results/antmaze-h100-{name}.json" for name in ("consistency-ac", "diffusion-ql")]
     text = tables.section("comparison", runs)
     heads = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
     assert heads == ["K = 5", "consistency_ac", "diffusion_ql"]
