@@ -133,6 +133,10 @@ def note_signals() -> Callable[[], int | None]:
     return lambda: noted[0][0] if noted else None
 
 
+def _interrupt(number, _):
+    raise KeyboardInterrupt(number)
+
+
 def configure_jax() -> None:
     """Before JAX has been used for anything: a CPU device a core, and programs are compiled once for all starts.
 
@@ -191,12 +195,14 @@ def run(main: Callable[..., None], *, argument: str | None = None, most: int = 1
         sys.unraisablehook, threading.excepthook = _of_what_cannot_be_raised, _tell_in_a_line
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a population has an open file a member
+        signal.signal(signal.SIGTERM, _interrupt)  # whose default leaves behind what was half written
         try:
             with contextlib.ExitStack() as stack:
                 main(stack, *arguments)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            (number,) = interrupt.args or (signal.SIGINT,)
             print("\nstopped", file=sys.stderr)
-            _leave_at_once(128 + signal.SIGINT)
+            _leave_at_once(128 + number)
         except Stopped as stopped:
             number = stopped.args[0]
             name = signal.Signals(number).name

@@ -1,6 +1,6 @@
 """Episodes of all members at once in real Gymnasium environments, which a process on each core steps.
 
-Of a step of the ant's maze half is Python's, which threads would have to take turns at. The processes import this
+Of a step of the ant's maze a fifth is Python's, which threads would have to take turns at. The processes import this
 module, so nothing here may import jax.
 """
 

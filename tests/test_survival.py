@@ -100,13 +100,22 @@ def test_an_evaluation_that_a_signal_breaks_off_is_made_up_for(start, succeed, f
     assert left[-1]["step"] == 300 and "success_rate_K2" not in left[-1]
 
 
-def test_an_interrupt_before_training_ends_a_run_without_a_traceback(start, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_training_ends_a_run_without_a_traceback(number, start, tmp_path):
     process = start("train", *SMALL, f"--workdir={tmp_path}")
     wait_until(process, (tmp_path / "config.json").exists)
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=10)
-    assert process.returncode == 128 + signal.SIGINT and "Traceback" not in errors
+    assert process.returncode == 128 + number and "Traceback" not in errors
+
+
+def test_a_signal_amid_a_data_set_leaves_nothing_of_it(start, tmp_path):
+    process = start("make_dataset", "pointmaze/open", "--num_transitions=10000000", MINARI_DATASETS_PATH=str(tmp_path))
+    wait_until(process, lambda: list(tmp_path.glob(".gtp_jax-*/new/data/*")))
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM and not list(tmp_path.iterdir())
 
 
 def test_an_interrupt_amid_garbage_collection_is_not_lost():
