@@ -111,29 +111,34 @@ class Stopped(BaseException):
     """Somebody wants the program to end: SIGTERM or SIGINT. Its argument is the signal's number."""
 
 
-def note_signals() -> Callable[[], int | None]:
-    """From now on a first SIGTERM or SIGINT is only noted, and a second ends the process at once.
+def _on_signals(first: Callable[[int], None]) -> None:
+    """From now on a first SIGTERM or SIGINT calls `first` with its number, and a second ends the process at once.
 
     What comes within a second of the first is the first again, by another way: a terminal signals a command and what
     the command has started, to which `experiments.sweep` passes the signal on.
-
-    Returns:
-        a function that gives the number of the signal that has come, or None.
     """
-    noted = []
+    heard_at = None
 
-    def note(number, _):
-        now = time.monotonic()
-        if noted and now > noted[0][1] + 1:
+    def hear(number, _):
+        nonlocal heard_at
+        if heard_at is None:
+            heard_at = time.monotonic()
+            first(number)
+        elif time.monotonic() > heard_at + 1:
             os._exit(128 + number)
-        noted.append((number, now))
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, note)
-    return lambda: noted[0][0] if noted else None
+        signal.signal(number, hear)
 
 
-def _interrupt(number, _):
+def note_signals() -> Callable[[], int | None]:
+    """From now on a first signal is only noted; returns a function that gives its number, or None if none has come."""
+    noted = []
+    _on_signals(noted.append)
+    return lambda: noted[0] if noted else None
+
+
+def _interrupt(number: int) -> None:
     raise KeyboardInterrupt(number)
 
 
@@ -160,7 +165,8 @@ def configure_jax() -> None:
 
 def _of_what_cannot_be_raised(error) -> None:
     if error.exc_type is KeyboardInterrupt:  # amid a garbage collection, say: it is not lost but comes again
-        threading.Timer(0.1, _thread.interrupt_main).start()
+        _on_signals(_interrupt)
+        threading.Timer(0.1, _thread.interrupt_main, error.exc_value.args).start()
     elif threading.current_thread() is threading.main_thread():
         sys.__unraisablehook__(error)
 
@@ -195,14 +201,13 @@ def run(main: Callable[..., None], *, argument: str | None = None, most: int = 1
         sys.unraisablehook, threading.excepthook = _of_what_cannot_be_raised, _tell_in_a_line
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a population has an open file a member
-        signal.signal(signal.SIGTERM, _interrupt)  # whose default leaves behind what was half written
+        _on_signals(_interrupt)  # SIGTERM too, whose default leaves behind what was half written
         try:
             with contextlib.ExitStack() as stack:
                 main(stack, *arguments)
         except KeyboardInterrupt as interrupt:
-            (number,) = interrupt.args or (signal.SIGINT,)
             print("\nstopped", file=sys.stderr)
-            _leave_at_once(128 + number)
+            _leave_at_once(128 + interrupt.args[0])
         except Stopped as stopped:
             number = stopped.args[0]
             name = signal.Signals(number).name

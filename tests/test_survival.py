@@ -118,25 +118,48 @@ def test_a_signal_amid_a_data_set_leaves_nothing_of_it(start, tmp_path):
     assert process.returncode == 128 + signal.SIGTERM and not list(tmp_path.iterdir())
 
 
-def test_an_interrupt_amid_garbage_collection_is_not_lost():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_amid_garbage_collection_is_not_lost(number):
     """Nothing can be raised from there, and JAX collects garbage by a function of its own."""
-    code = """
-import gc, os, signal, time
+    code = f"""
+import gc, os, time
 from experiments import cli
 
 def interrupt(phase, info):
     gc.callbacks.clear()
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), {int(number)})
     time.sleep(0.1)
 
 def main(stack):
     gc.callbacks[:] = [interrupt]
     gc.collect()
+    for _ in range(100):
+        time.sleep(0.1)
+
+cli.run(main)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == 128 + number
+
+
+def test_a_signal_that_comes_twice_at_once_does_not_break_off_what_the_first_has_begun(tmp_path):
+    code = f"""
+import os, pathlib, signal, time
+from experiments import cli
+
+def clean_up():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+    pathlib.Path({str(tmp_path / "clean")!r}).touch()
+
+def main(stack):
+    stack.callback(clean_up)
+    os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(20)
 
 cli.run(main)
 """
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode == 128 + signal.SIGINT
+    status = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, timeout=60).returncode
+    assert status == 128 + signal.SIGTERM and (tmp_path / "clean").exists()
 
 
 @pytest.mark.parametrize("seconds, status", [(0, 3), (1.1, 128 + signal.SIGTERM)])
