@@ -128,13 +128,11 @@ def consistency_ac() -> AgentConfig:
     their deviation.
     """
     return dataclasses.replace(
-        diffusion_ql(),
-        objective="consistency",
-        sigma_max=80.0,
-        min_intervals=2,
-        max_intervals=150,
-        time_weight="inverse_gap",
+        consistency_bc(),
+        guidance="q",
         eta=0.01,
+        num_candidates=50,
+        candidate_temperature=1.0,
         target_sampling_steps=2,
     )
 
