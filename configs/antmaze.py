@@ -41,7 +41,7 @@ def get_config(variant: str = "umaze"):
         config.generate.num_transitions = 500_000
         config.num_steps = 20_000
         config.eval.interval = 10_000
-    if variant == "all":  # an hour of one core; more seeds and updates on an accelerator
+    if variant == "all":  # an hour of one core; more seeds on an accelerator
         config.num_seeds = 1
         config.num_steps = config.eval.interval = 30_000
     return config
