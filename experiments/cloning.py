@@ -29,14 +29,22 @@ def held_out(name: str, dataset: str, seed: int, known: Sequence[dict]) -> sourc
     Raises:
         UserError: they cannot be had, or a run was trained on them, or made data are not like those of a run.
     """
-    found = sources.resolve(tasks.get(name), dataset, num_transitions=MADE, seed=seed)
+    task, size = tasks.get(name), {"num_transitions": MADE, "seed": seed}
+    if dataset == "generated":  # these are refused before they are made
+        _check_held_out(sources.generated_id(task, **size), known, alike=True)
+        return sources.resolve(task, dataset, **size)
+    found = sources.resolve(task, dataset, **size)
+    _check_held_out(found.id, known, alike=False)
+    return found
+
+
+def _check_held_out(name: str, known: Sequence[dict], *, alike: bool) -> None:
     for trained in (record["id"] for record in known):
         # Episodes go by the seed alone, so data of one seed begin with those of a smaller set.
-        if _SIZE.sub("", trained) == _SIZE.sub("", found.id):
-            raise UserError(f"a run was trained on {trained}, which shares data with {found.id}; give another --seed")
-        if dataset == "generated" and _SIZE_AND_SEED.sub("", trained) != _SIZE_AND_SEED.sub("", found.id):
-            raise UserError(f"a run was trained on {trained}, which {found.id} is not like; name others by --dataset")
-    return found
+        if _SIZE.sub("", trained) == _SIZE.sub("", name):
+            raise UserError(f"a run was trained on {trained}, which shares data with {name}; give another --seed")
+        if alike and _SIZE_AND_SEED.sub("", trained) != _SIZE_AND_SEED.sub("", name):
+            raise UserError(f"a run was trained on {trained}, which {name} is not like; name others by --dataset")
 
 
 @functools.cache

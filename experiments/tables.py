@@ -4,8 +4,9 @@
 
 Each place in them that reads `<!-- table: docs/results/NAME.json [more.json ...] -->` ... `<!-- end -->` is filled
 with the table, command, date and hardware of those files, which `experiments.train`, `.benchmark`, `.credit` or
-`.energy` wrote; `comparison` in the place of `table` with success rates, agents by tasks, a table each K; and `parts`
-or `acting` with that part of a benchmark. What is said of several runs folds away.
+`.energy` wrote; `comparison` in the place of `table` with success rates, agents by tasks, a table each K; `scores` with
+the same and nothing else, for a page that says which one has the rest; and `parts` or `acting` with that part of a
+benchmark. What is said of several runs folds away.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from gtp_jax import tables as gtp_tables
 from gtp_jax.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
-_PLACE = re.compile(r"(<!-- (table|comparison|parts|acting): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_PLACE = re.compile(r"(<!-- (table|comparison|scores|parts|acting): (.*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def _seeds(run: dict) -> str:
@@ -48,7 +49,7 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
         if name in (runs[0] if kind == "table" else [kind]):
             (run,) = runs
             return f"{table(run[name])}\n\n`{run['command']}`, {run['hardware']}, {run['date']}.\n"
-    if kind == "comparison":
+    if kind in ("comparison", "scores"):
         members = [member for run in runs for member in run["members"]]
         names = [(member["task"], member["agent"], member["seed"]) for member in members]
         if len({*names}) < len(names):
@@ -57,6 +58,8 @@ def section(kind: str, paths: list[pathlib.Path]) -> str:
             f"{gtp_tables.markdown(gtp_tables.comparison(members, k))}\n"
             for k in dict.fromkeys(k for member in members for k in member["eval"])
         ]
+        if kind == "scores":
+            return "\n".join(lines)
         if len(runs) == 1:
             speeds = runs[0]["timing"]["updates_per_s"].items()
             lines.append(f"Member-updates/s alone: {', '.join(f'{name} {each:.0f}' for name, each in speeds)}.\n")

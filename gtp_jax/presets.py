@@ -184,7 +184,7 @@ def iql() -> AgentConfig:
     """IQL (Kostrikov et al., 2021, arXiv 2110.06169) with its AntMaze settings: expectile 0.9, beta 10.
 
     Departs: advantages are divided by their standard deviation before the exponential; the Gaussian's own standard
-    deviation is fixed; rewards 0 and 1 in place of -1 and 0.
+    deviation is fixed. On AntMaze theirs has the rewards of config.reward = minus_one.
     """
     return dataclasses.replace(
         bc(),

@@ -93,6 +93,15 @@ def test_held_out_data_are_not_taken_beside_a_run_that_was_trained_on(trained, p
         cloning.held_out("multigoal", "generated", 1, [{"id": trained}])
 
 
+def test_held_out_data_that_are_refused_are_not_made(monkeypatch):
+    monkeypatch.setattr(cloning.sources, "resolve", lambda *_, **__: pytest.fail("they were made"))
+    with pytest.raises(UserError, match="shares data with gtp_jax/antmaze/umaze-50000-seed1-v2"):
+        cloning.held_out("antmaze/umaze", "generated", 1, [{"id": "gtp_jax/antmaze/umaze-200000-seed1-v2"}])
+    trained = "gtp_jax-cube-single-play-v0-100000-seed1-v1.npz"
+    with pytest.raises(UserError, match="shares data with gtp_jax-cube-single-play-v0-50000-seed1-v1.npz"):
+        cloning.held_out("ogbench/cube-single-play", "generated", 1, [{"id": trained}])
+
+
 def test_held_out_data_are_taken_beside_a_run_with_the_same_of_another_seed():
     found = cloning.held_out("multigoal", "generated", 1, [{"id": "gtp_jax/multigoal-100000-seed0-v1"}])
     assert found.id == "gtp_jax/multigoal-50000-seed1-v1"

@@ -93,6 +93,12 @@ def test_a_comparison_of_several_runs_is_one_table_with_the_command_of_each():
     assert "python" not in table and told.split("</details>")[0].count("`python -m experiments.train ") == 2
 
 
+def test_scores_are_a_comparison_without_commands():
+    runs = [tables.ROOT / f"docs/results/antmaze-h100-{name}.json" for name in ("consistency-ac", "diffusion-ql")]
+    scores, whole = tables.section("scores", runs), tables.section("comparison", runs)
+    assert scores.count("| consistency_ac") == 1 and whole.startswith(f"{scores}\n<details>")
+
+
 def test_a_comparison_refuses_to_pool_two_runs_of_the_same_agents():
     runs = [tables.ROOT / f"docs/results/antmaze-medium-diverse-10k{name}.json" for name in ("", "-again")]
     with pytest.raises(UserError, match="10k-again.json: one agent of one task and seed is in several"):

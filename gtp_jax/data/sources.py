@@ -85,7 +85,7 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
             say(f"{task.name}: D4RL's data set is not in the local store and Minari's hub is out of reach ({problem})")
             dataset = "generated"
         # A resumed run asks for the id.
-        if dataset in ("generated", generate_mazes.dataset_id(task, num_transitions, seed)):
+        if dataset in ("generated", generated_id(task, num_transitions, seed)):
             return _walks(task, num_transitions, seed, say)
     if isinstance(task, OGBenchTask) and dataset == "generated":
         return _plays(task, num_transitions, seed, say)
@@ -101,6 +101,13 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
             f"dataset = {dataset!r} must be auto, generated or the path of a file for {task.name}; no other data fit it"
         )
     return _minari(task, task.minari_id if dataset == "auto" else dataset, say)
+
+
+def generated_id(task: Task, num_transitions: int, seed: int) -> str:
+    """`Dataset.id` of what `resolve` makes of "generated", without making it."""
+    if isinstance(task, OGBenchTask):
+        return generate_ogbench.path(task, num_transitions, seed).name
+    return generate_mazes.dataset_id(task, num_transitions, seed)
 
 
 def local(task: Task, record: dict) -> Dataset | None:
@@ -160,7 +167,7 @@ def _fetched(task: ReturnTask | OGBenchTask, url: str, folder: pathlib.Path) -> 
 
 
 def _points(task: MultigoalTask, dataset: str, num_transitions: int, seed: int) -> Dataset:
-    stand_in = generate_mazes.dataset_id(task, num_transitions, seed)
+    stand_in = generated_id(task, num_transitions, seed)
     if dataset not in ("auto", "generated", stand_in):  # which a resumed run asks for
         raise UserError(f"dataset = {dataset!r} must be auto or generated: {task.name} has no recorded data")
     return Dataset(stand_in, "generated", multigoal.transitions(task, num_transitions, seed))
@@ -172,7 +179,7 @@ def _out_of_reach(dataset_id: str) -> str | None:
 
 
 def _walks(task: MazeTask, num_transitions: int, seed: int, say: Callable) -> Dataset:
-    stand_in = generate_mazes.dataset_id(task, num_transitions, seed)
+    stand_in = generated_id(task, num_transitions, seed)
 
     def make():
         original = task.minari_id or task.d4rl_file
