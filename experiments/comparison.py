@@ -145,7 +145,7 @@ def by_steps(members: Sequence[Member], labels: Sequence[str], album: Album) -> 
         points = {label: _at_each_step(group, _action_ms_of) for label, group in groups.items()}
         times.setdefault(repr(points), (points, []))[1].append(task)  # a run takes the time once, for all its tasks
     for points, names in times.values():
-        pictures.append(_against_steps(", ".join(names), points, "ms an action", labels, album, is_share=False))
+        pictures.append(_against_steps(", ".join(names), points, "ms per action", labels, album, is_share=False))
     return [page.pictures(pictures)] if pictures else []
 
 

@@ -32,7 +32,7 @@ OUT = flags.DEFINE_string("out", None, "Folder for the report.")
 
 BEST = "best (chosen on test)"
 PUBLISHED = "published (K = 5)"
-LAST = ("episodes", "samples", "seeds", "ms an action", "updates/s", "data set", "source")  # columns
+LAST = ("episodes", "samples", "seeds", "ms per action", "updates/s", "data set", "source")  # columns
 
 
 AGGREGATES = (
@@ -114,8 +114,8 @@ def describe_scores(tables_: Mapping[str, list[list[str]]], runs: Sequence[Recor
     if PUBLISHED in heads:
         lines.append(f"Published are normalised scores: {published.SOURCE}.")
         sources = {member["dataset"]["source"] for run in runs if run.finished for member in run.members}
-        if "generated" in sources:
-            lines.append("Scores on generated data do not compare with the published ones.")
+        if sources != {"d4rl-hdf5"}:
+            lines.append("Scores on data other than D4RL's own files do not compare with the published ones.")
     return [*(page.table(rows, name) for name, rows in tables_.items()), page.items(lines)]
 
 

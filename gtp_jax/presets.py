@@ -176,7 +176,7 @@ def idql() -> AgentConfig:
 
 
 def bc() -> AgentConfig:
-    """Behaviour cloning with one action an observation: regression on the mean."""
+    """Behaviour cloning with a deterministic actor: regression on the mean."""
     return dataclasses.replace(gtp_bc(), objective="regression", hidden_dims=(256, 256), target_sampling_steps=1)
 
 

@@ -114,7 +114,7 @@ def _table(members: Sequence[dict], cells_of, timings, beside) -> list[list[str]
             cells = {name: value for name, value, show in zip(keys, names, shown) if show}
             cells |= cells_of(k, [member["eval"][k] for member in group], group[0]["dataset"])
             if "action_ms" in timing:
-                cells["ms an action"] = f"{timing['action_ms'][agent][k]:.2f}"
+                cells["ms per action"] = f"{timing['action_ms'][agent][k]:.2f}"
             if timing.get("updates_per_s") and shown[1]:  # a run that an earlier version finished has none
                 cells["updates/s"] = f"{timing['updates_per_s'][agent]:.0f}"
             cells["seeds"] = ", ".join(f"{member['seed']}{' (diverged)' * member['diverged']}" for member in group)

@@ -203,7 +203,7 @@ def test_multigoal_is_trained_evaluated_and_drawn(succeed, tmp_path):
     small = ("num_steps=20", "eval.interval=20", "checkpoint.interval=20", "num_seeds=1", "eval.episodes=20")
     flags = [f"--config.{flag}" for flag in (*small, "preset=default_bc,bc", "eval.sampling_steps=(1,)")]
     output = succeed("train", "--config=configs/multigoal.py", *flags, f"--workdir={tmp_path}")
-    assert "off mode" in output and "ms an action" in output
+    assert "off mode" in output and "ms per action" in output
     succeed("evaluate", f"--workdir={tmp_path}", "--sampling_steps=1,2", "--episodes=20", "--pictures")
     assert (tmp_path / "trajectories.png").read_bytes().startswith(b"\x89PNG")
 

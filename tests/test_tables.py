@@ -55,7 +55,7 @@ def test_a_number_that_differs_between_members_has_a_column():
 def test_the_time_an_action_takes_has_a_column_where_it_is_known():
     members = [{**member("antmaze/umaze", 0, {"1": 0.5, "5": 1.0}), "agent": "bc"}]
     header, _, *body = rows(tables.table(members, {"action_ms": {"bc": {"1": 0.25, "5": 1.5}}}))
-    assert [row[header.index("ms an action")] for row in body] == ["0.25", "1.50"]
+    assert [row[header.index("ms per action")] for row in body] == ["0.25", "1.50"]
 
 
 def test_the_speed_of_training_has_a_column_where_there_are_several_agents():
