@@ -11,7 +11,7 @@ from gtp_jax.objectives import OBJECTIVES
 from gtp_jax.sampling import STEPS
 
 MAX_CANDIDATES = 1000  # all are held at once, for every episode
-MAX_INTERVALS = 10**6  # far beyond what helps; of ten times as many float32 cannot tell all neighbours apart
+MAX_INTERVALS = 10**6  # far beyond what helps; with more, or a greater rho, float32 cannot tell all neighbours apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,8 +133,9 @@ class AgentConfig:
                 raise ValueError(f"agent.{name} = {getattr(self, name)} must lie between 0 and 1")
         if self.sigma_max <= self.sigma_min:
             raise ValueError(f"agent.sigma_max = {self.sigma_max} must be greater than sigma_min = {self.sigma_min}")
-        if not 0 <= self.sigma_last < self.sigma_max:
-            raise ValueError(f"agent.sigma_last = {self.sigma_last} must be at least 0 and below sigma_max")
+        if self.sigma_last and not self.sigma_min <= self.sigma_last < self.sigma_max:
+            allowed = "0, or at least sigma_min and below sigma_max"
+            raise ValueError(f"agent.sigma_last = {self.sigma_last} must be {allowed}")
         if self.uses_critic and self.action_chunk > self.num_step_returns:
             allowed = f"agent.num_step_returns = {self.num_step_returns}: a return covers the actions it is of"
             raise ValueError(f"agent.action_chunk = {self.action_chunk} must be at most {allowed}")
@@ -143,8 +144,9 @@ class AgentConfig:
         if self.max_intervals < self.min_intervals:
             raise ValueError(f"agent.max_intervals = {self.max_intervals} must be at least {self.min_intervals}")
         for name in ("hidden_dims", "critic_hidden_dims"):
-            if not all(isinstance(width, int) and width > 0 for width in getattr(self, name)):
-                raise ValueError(f"agent.{name} = {getattr(self, name)} must be whole numbers of at least 1")
+            widths = getattr(self, name)
+            if not widths or not all(isinstance(width, int) and width > 0 for width in widths):
+                raise ValueError(f"agent.{name} = {widths} must be some whole numbers of at least 1")
 
 
 NUMBERS = tuple(field.name for field in dataclasses.fields(AgentConfig) if field.type is float)

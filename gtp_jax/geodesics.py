@@ -19,7 +19,8 @@ def distance(task: MazeTask) -> Callable[[np.ndarray], np.ndarray]:
     """A function from positions xy (..., 2) to the length (...) of the shortest way to the goal, in metres.
 
     The way is one of a point, over a lattice of eight directions (Dijkstra, 1959), so it is up to about 8 % longer than
-    the shortest of all; inside a wall it is infinite.
+    the shortest of all, and up to one and a half edges of the lattice's squares off, since a position counts as its
+    square's and the goal lies on a corner; inside a wall it is infinite.
     """
     free = np.kron(np.array(task.maze_map) == 0, np.ones((FINENESS, FINENESS), bool))
     number, edge = np.arange(free.size).reshape(free.shape), task.cell_size / FINENESS

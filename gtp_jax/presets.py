@@ -97,7 +97,7 @@ def diffusion_ql() -> AgentConfig:
 
     Departs: as `diffusion_bc`, whose imitation term is larger at low noise than their mean squared error of the noise;
     eta is 1 for all tasks (theirs 0.005 to 4.5), the Q term is the mean over both critics. On AntMaze theirs has the
-    max-Q backup of backup_samples = 10 and the rewards of config.reward = half_times_four.
+    rewards of config.reward = half_times_four and, but for umaze, the max-Q backup of backup_samples = 10.
     """
     return dataclasses.replace(
         paper(),
@@ -112,7 +112,8 @@ def diffusion_ql() -> AgentConfig:
 def consistency_bc() -> AgentConfig:
     """Consistency-BC (Ding and Jin, 2024, arXiv 2309.16984): a consistency model, noise up to 80, N from 2 to 150.
 
-    Their code weighs an error by 100 / (t - u), here it is 1 / (t - u). Departs: N doubles; a sampling step adds noise
+    Their code weighs an error by 100 / (t - u), here it is 1 / (t - u). Departs: N doubles; samplers stop at the levels
+    of a grid of K intervals, at 2.5 for K = 2 where theirs is at 2.0, and with more steps far below; a step adds noise
     of level tau, not sqrt(tau^2 - sigma_min^2). Act with K = 2.
     """
     return dataclasses.replace(

@@ -40,7 +40,7 @@ def karras(
         sigma_min, sigma_max: least and greatest noise level on the grid, 0 < sigma_min < sigma_max.
         rho: how strongly grid points gather at low noise; 1 is uniform.
         sigma_data: standard deviation of the clean actions that the preconditioning assumes.
-        sigma_last: of `sampling_times`; 0 <= sigma_last < sigma_max.
+        sigma_last: of `sampling_times`; 0, or sigma_min <= sigma_last < sigma_max.
 
     Raises:
         ValueError: a bound is out of order or not positive.
@@ -64,8 +64,8 @@ def _schedule(sigma_min, sigma_max, rho, sigma_data, sigma_last) -> Schedule:
         raise ValueError(f"need 0 < sigma_min < sigma_max, got {sigma_min} and {sigma_max}")
     if sigma_data <= 0.0:
         raise ValueError(f"sigma_data must be positive, got {sigma_data}")
-    if not 0.0 <= sigma_last < sigma_max:
-        raise ValueError(f"need 0 <= sigma_last < sigma_max, got {sigma_last} and {sigma_max}")
+    if sigma_last and not sigma_min <= sigma_last < sigma_max:
+        raise ValueError(f"sigma_last must be 0, or at least sigma_min and below sigma_max, got {sigma_last}")
     return Schedule(float(sigma_min), float(sigma_max), rho, float(sigma_data), float(sigma_last))
 
 

@@ -25,7 +25,7 @@ BAD = {
     "action_gain": [0.0, -1.0, NAN],
     "sigma_min": [0.0, -1.0, NAN],
     "sigma_max": [0.002, 0.001, -1.0, INFINITY, NAN],
-    "sigma_last": [-0.1, 3.0, NAN],
+    "sigma_last": [-0.1, 0.001, 3.0, NAN],
     "rho": [0.0, -7.0, INFINITY],
     "min_intervals": [0, -10],
     "max_intervals": [9, 0, 10**6 + 1],

@@ -256,9 +256,10 @@ def test_a_setting_that_is_not_finite_is_refused(name, value):
         ("agent.max_weight=0.5", "agent.max_weight = 0.5 must be at least 1"),
         ("agent.num_step_returns=0", "agent.num_step_returns = 0 must be at least 1"),
         ("agent.critic=mc", "agent.critic = 'mc' must be one of expectile, td, value"),
-        ("agent.hidden_dims=(16,0)", "agent.hidden_dims = (16, 0) must be whole numbers of at least 1"),
-        ("agent.hidden_dims=(1.5,)", "agent.hidden_dims = (1.5,) must be whole numbers of at least 1"),
-        ("agent.critic_hidden_dims=('a',)", "agent.critic_hidden_dims = ('a',) must be whole numbers of at least 1"),
+        ("agent.hidden_dims=(16,0)", "agent.hidden_dims = (16, 0) must be some whole numbers of at least 1"),
+        ("agent.hidden_dims=()", "agent.hidden_dims = () must be some whole numbers of at least 1"),
+        ("agent.hidden_dims=(1.5,)", "agent.hidden_dims = (1.5,) must be some whole numbers of at least 1"),
+        ("agent.critic_hidden_dims=('a',)", "critic_hidden_dims = ('a',) must be some whole numbers of at least 1"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_refused_by_name(flag, message):

@@ -14,7 +14,7 @@ import pytest
 from small_run import DATA, read
 
 from experiments import behaviour, gallery, records, report
-from gtp_jax import film
+from gtp_jax import film, published
 from gtp_jax.errors import UserError
 from gtp_jax.page import Album
 
@@ -99,6 +99,14 @@ def test_settings_hardware_versions_and_command_are_there(page, finished):
     results = read(finished / "results.json")
     for text in (results["command"], results["hardware"], results["date"], results["versions"]["jax"], "eval.episodes"):
         assert text in page.text
+
+
+def test_published_scores_stand_beside_d4rls_own_ant_and_minaris():
+    assert (
+        published.scores("antmaze/d4rl-large-play")
+        == published.scores("antmaze/large-play")
+        == {"GTP": 53.5, "GTP-BC": 34.4}
+    )
 
 
 def test_every_picture_is_in_the_page_and_a_file_too(folder, page):

@@ -71,9 +71,10 @@ def test_levels_on_the_way_to_the_last_are_a_grid_of_their_own():
     np.testing.assert_allclose(np.diff(times[:-1] ** (1 / 7), n=2), 0.0, atol=1e-6)
 
 
-def test_a_last_level_from_sigma_max_on_raises():
-    with pytest.raises(ValueError, match="sigma_last < sigma_max, got 3.0 and 3.0"):
-        schedules.linear(0.002, 3.0, sigma_last=3.0)
+def test_a_last_level_beyond_the_grid_raises():
+    for wrong in (3.0, 0.001, -0.1):
+        with pytest.raises(ValueError, match=f"sigma_last must be 0, or .* got {wrong}"):
+            schedules.linear(0.002, 3.0, sigma_last=wrong)
 
 
 def test_a_single_step_goes_to_0_whatever_the_last_level():

@@ -5,7 +5,7 @@ whole loss on a batch, and all have one signature (that of `gtp_loss`), besides 
 
     (phi, phi_target, key, actions (B, D), *, schedule, num_intervals, weights=None) -> (scalar, NamedTuple of parts)
 
-Other losses are unreduced, one value an example. Targets are behind a stop-gradient already.
+Other losses but `linear_q_loss` are unreduced, one value per example. Targets are behind a stop-gradient already.
 """
 
 from gtp_jax.losses.critics import expectile_loss, td_critic_loss, td_target

@@ -24,7 +24,8 @@ def pseudo_huber(prediction: jax.Array, target: jax.Array, *, scale: float = 0.0
     Song and Dhariwal (2023), arXiv 2310.14189, section 3.3: linear in large errors, so no example dominates. Small ones
     count by 1/scale; docs/few_step.md has what other scales give.
     """
-    return jnp.sqrt(squared_error(prediction, target) + scale**2) - scale
+    squared = squared_error(prediction, target)
+    return squared / (jnp.sqrt(squared + scale**2) + scale)  # the same, without the difference of two near numbers
 
 
 def uniform_weight(times: Times) -> jax.Array:
@@ -33,7 +34,7 @@ def uniform_weight(times: Times) -> jax.Array:
 
 
 def inverse_gap_weight(times: Times) -> jax.Array:
-    """1 / (t - u): (B,). Keeps the gradient's size as the grid is refined (arXiv 2310.14189, section 3.4)."""
+    """1 / (t - u): (B,) (arXiv 2310.14189, section 3.1). Keeps the gradient's size as the grid is refined."""
     return 1.0 / (times.t - times.u)
 
 

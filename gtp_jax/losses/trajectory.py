@@ -112,7 +112,7 @@ def gtp_loss(
     time_weight: TimeWeight = uniform_weight,
     zero_share: chex.Numeric = 0.0,
 ) -> tuple[jax.Array, MapLoss]:
-    """The actor's objective: mean of w(s, a) (consistency + flow_coef flow) over a batch (GTP, section 4).
+    """The actor's objective, the mean of w(s, a) (consistency + flow_coef flow) over a batch (GTP, section 4).
 
     Args:
         phi, phi_target: surrogate maps closed over parameters and the batch's observations.
@@ -120,11 +120,12 @@ def gtp_loss(
         actions: (B, D), float.
         num_intervals: resolution of the grid; may be traced.
         weights: (B,) advantage weights, or None for behaviour cloning.
+        consistency_coef, flow_coef: what each term counts; the paper has no coefficient on the first.
         distance, time_weight, zero_share: of the consistency term; the defaults are the paper's. The last is of
             `schedules.draw_times`.
 
     Returns:
-        scalar loss and its two parts.
+        scalar loss and its two parts, without their coefficients.
     """
     times, noise = _draw(key, actions, schedule, num_intervals, zero_share)
     consistency = trajectory_consistency_loss(phi, phi_target, actions, noise, times, distance=distance)

@@ -40,6 +40,11 @@ def test_pseudo_huber_is_quadratic_in_small_errors():
     close(losses.pseudo_huber(small, 0 * small, scale=1.0), [25e-6 / 2], 1e-7)
 
 
+def test_pseudo_huber_keeps_its_digits_in_tiny_errors():
+    tiny = jnp.array([[1e-6, 0.0]])
+    np.testing.assert_allclose(losses.pseudo_huber(tiny, 0 * tiny, scale=0.03), [1e-12 / 0.06], rtol=1e-5)
+
+
 def test_pseudo_huber_is_linear_in_large_errors():
     large = np.array([[300.0, 400.0]], np.float32)
     close(losses.pseudo_huber(large, 0 * large, scale=0.03), [500 - 0.03])
