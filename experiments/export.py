@@ -16,7 +16,7 @@ import importlib.metadata
 import json
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.export
@@ -69,6 +69,14 @@ def check(program: bytes, policy: numpy_policy.Policy, state, config, num_steps:
     return f"an action takes {program_ms:.3f} ms by the program, {numpy_ms:.3f} ms by NumPy (medians of {CALLS})"
 
 
+@contextlib.contextmanager
+def _writing_to(out: pathlib.Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"the policy cannot be written to {out}: {error}; use another --out") from error
+
+
 def main(stack: contextlib.ExitStack) -> None:
     if WORKDIR.value is None or OUT.value is None:
         raise UserError("--workdir and --out are needed, the directory of a run and a folder for the policy")
@@ -79,6 +87,10 @@ def main(stack: contextlib.ExitStack) -> None:
     program, member, state = restored.choose(run, MEMBER.value)
     if state.failure >= 0:
         raise UserError(f"the agent of seed {member.seed} diverged; another --member may not have")
+    with _writing_to(out):
+        out.mkdir(parents=True, exist_ok=True)
+        refuse_links(out)
+        results.check_writable(out)
     task, num_steps = tasks.get(member.task), SAMPLING_STEPS.value
     arguments = {"config": member.config, "widths": program.widths(task.widths), "num_steps": num_steps}
     weights, facts = export.weights(state, **arguments), export.describe(state, **arguments)
@@ -103,15 +115,8 @@ def main(stack: contextlib.ExitStack) -> None:
         "date": f"{datetime.date.today()}",
         "versions": {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "numpy")},
     }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        refuse_links(out)
-        (out / "policy.json").unlink(missing_ok=True)  # of an older one: it is there only where all is
-        (out / "policy.stablehlo").write_bytes(exported)
-        np.savez(out / "policy.npz", **weights)
-        results.write_json(out / "policy.json", description)
-    except OSError as error:
-        raise UserError(f"the policy cannot be written to {out}: {error}; use another --out") from error
+    with _writing_to(out):
+        export.write(out, exported, weights, description)
     print(json.dumps({name: description[name] for name in ("agent", "task", "seed", "updates", "sampling_steps")}))
     print(f"{timed}; policy in {out}")
 

@@ -182,8 +182,17 @@ def make_ogbench(task: OGBenchTask, env_id: str | None = None, **settings) -> gy
     register_ogbench()
     env = gymnasium.make(env_id or task.env_id, disable_env_checker=True, **settings)
     if hasattr(env.unwrapped, "maze_map"):
-        os.unlink(env.unwrapped.fullpath)  # the maze's XML file, read once, and never removed by its writer
+        _remove(env.unwrapped.fullpath)  # the maze's XML file, read once, and never closed or removed by its writer
     return env
+
+
+def _remove(path: str) -> None:
+    """Removes a file that this process may have open."""
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # that of the listing is gone
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                os.close(descriptor)
+    os.unlink(path)
 
 
 def make_bare(task: MazeTask | ReturnTask, **settings) -> gymnasium.Env:

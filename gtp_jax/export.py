@@ -1,13 +1,17 @@
 """A trained policy as files that act without this package: a StableHLO program, or weights for `numpy_policy`."""
 
+import os
+import pathlib
+
 import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
 
-from gtp_jax import actor, agent, schedules
+from gtp_jax import actor, agent, results, schedules
 from gtp_jax.agent_config import AgentConfig
 from gtp_jax.agent_state import AgentState
+from gtp_jax.data import scratch
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -82,3 +86,22 @@ def weights(
         layers("q0", jax.tree.map(lambda leaf: leaf[0], ensemble))
         layers("q1", jax.tree.map(lambda leaf: leaf[1], ensemble))
     return {name: np.asarray(array, np.float32) for name, array in found.items()}
+
+
+def write(out: pathlib.Path, exported: bytes, arrays: dict[str, np.ndarray], description: dict) -> None:
+    """Puts a policy's files into a folder, in the place of an older one's once all are on the disk.
+
+    Args:
+        exported, arrays: of `program` and `weights`.
+        description: what policy.json says of them.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    with scratch.folder(out) as place:
+        (place / "policy.stablehlo").write_bytes(exported)
+        np.savez(place / "policy.npz", **arrays)
+        results.write_json(place / "policy.json", description)
+        (out / "policy.json").unlink(missing_ok=True)  # it is there only where all is
+        for name in ("policy.stablehlo", "policy.npz", "policy.json"):
+            os.replace(place / name, out / name)

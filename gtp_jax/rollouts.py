@@ -8,7 +8,7 @@ import contextlib
 import signal
 import traceback
 from collections.abc import Callable, Sequence
-from multiprocessing import resource_tracker, util
+from multiprocessing import util
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -151,21 +151,15 @@ class Evaluator:
         processes = []
         # Before multiprocessing ends what is left, by a signal that these do not hear.
         self._end = util.Finalize(self, _end, (self._connections, processes), exitpriority=0)
-        # A terminal or a scheduler signals all processes, but only this one knows what has to be saved before the end.
-        resource_tracker.ensure_running()  # whose start would lift the block
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-        try:
+        with children.starting(signal.SIGINT, signal.SIGTERM):
             for i in range(num_workers):
                 mine, theirs = children.CONTEXT.Pipe()
                 arguments = theirs, memory, tasks, num_episodes, indices[i::num_workers]
                 process = children.CONTEXT.Process(target=_serve, args=arguments, daemon=True)
-                with children.hidden_main():
-                    process.start()
+                process.start()
                 theirs.close()
                 self._connections.append(mine)
                 processes.append(process)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._answers()  # that all environments are there
 
     def __call__(

@@ -304,6 +304,7 @@ def test_a_truncated_checkpoint_is_refused(program, part, copy, refusal):
         ([], "--workdir is needed"),
         (["--workdir={}/none"], "none does not hold a run"),
         (["--workdir={}", "--episodes=0"], "flag --episodes=0"),
+        (["--workdir={}", "--seed=4294967296"], "flag --seed=4294967296"),
         (["--workdir={}", "--sampling_steps=5,0"], "--sampling_steps=5,0 must be whole numbers of at least 1"),
         (["--workdir={}", "--config=configs/nothing.py"], "No such file or directory: 'configs/nothing.py'"),
         (["--workdir={}", *SMALL[:2]], "--config.agent.hidden_dims changes nothing here"),

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import os
 import subprocess
 import sys
 
@@ -180,6 +181,15 @@ def test_the_command_writes_one_member_of_a_run(finished, succeed, tmp_path):
     np.testing.assert_allclose(acted, expected, atol=1e-5)
     noise = np.asarray(jax.random.normal(jax.random.split(key)[0], (2, 3))).T[None, None]
     np.testing.assert_allclose(numpy_policy.load(tmp_path / "policy").act(obs, noise), expected, atol=1e-5)
+
+
+def test_a_policy_that_cannot_be_written_leaves_the_older_one(tmp_path, monkeypatch):
+    export.write(tmp_path, b"older", {}, {})
+    older = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(export.np, "savez", lambda *_, **__: os.truncate(tmp_path / "no room", 0))
+    with pytest.raises(OSError):
+        export.write(tmp_path, b"newer", {}, {})
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == older and len(older) == 3
 
 
 def chosen(num_agents, number):

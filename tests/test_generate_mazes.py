@@ -284,6 +284,11 @@ def test_command_makes_a_harder_grade_also_where_minari_has_no_set():
     assert "id:          gtp_jax/antmaze/d4rl-umaze-100-seed0-noise50-v3" in made.stdout
 
 
+def test_command_finds_what_it_made_of_a_noise_with_three_decimals():
+    made = make_dataset("pointmaze/umaze", "--num_transitions=100", "--num_workers=1", "--noise=0.015")
+    assert made.returncode == 0, made.stderr
+
+
 def test_command_says_that_a_data_set_is_damaged(store):
     assert make_dataset("pointmaze/umaze", "--num_transitions=300", "--num_workers=1").returncode == 0
     os.truncate(store / "gtp_jax/pointmaze/umaze-300-seed0-v1/data/main_data.hdf5", 5000)

@@ -229,6 +229,21 @@ def test_a_download_is_kept_and_needs_no_hub_the_next_time(with_hub):
     assert resolve(POINT)[0].source == "minari-local"
 
 
+@pytest.mark.parametrize("left", [(), ("metadata.json",)])
+def test_what_a_killed_download_has_left_is_downloaded_again(left, with_hub, store):
+    (store / POINT.minari_id / "data").mkdir(parents=True)
+    for name in left:
+        (store / POINT.minari_id / "data" / name).write_text("{")
+    assert with_hub("auto") == f"{POINT.minari_id} minari-remote 60"
+
+
+def test_what_is_no_download_is_neither_read_nor_removed(with_hub, store):
+    (mine := store / POINT.minari_id / "data" / "0" / "observations.arrow").parent.mkdir(parents=True)
+    mine.touch()
+    assert "is not a whole data set in HDF5, the only format that is read; move it away" in with_hub("auto")
+    assert mine.exists()
+
+
 def test_what_the_hub_does_not_have_is_refused_and_what_is_in_the_store_stays(with_hub, store):
     with_hub("auto")
     assert with_hub("D4RL/pointmaze/none-v2").startswith(
@@ -241,12 +256,12 @@ def test_what_the_hub_does_not_have_is_refused_and_what_is_in_the_store_stays(wi
 
 
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused_with_what_to_delete(part, store):
+def test_a_truncated_file_is_refused_with_what_to_do(part, store):
     collect(POINT)
     path = folder(store, POINT) / "main_data.hdf5"
     os.truncate(path, int(part * path.stat().st_size))
     assert "cannot be read (OSError: Unable to synchronously open file" in (message := complaint())
-    assert f"delete {store / POINT.minari_id} and run again" in message
+    assert f"move {store / POINT.minari_id} away and run again" in message
 
 
 def test_lost_blocks_never_show_a_traceback(store):
@@ -281,7 +296,7 @@ def test_metadata_with_another_number_of_episodes_are_refused(store):
 def test_a_missing_file_is_refused(name, store):
     collect(POINT)
     (folder(store, POINT) / name).unlink()
-    assert "and run again" in complaint()
+    assert "move" in complaint() and "away and run again" in complaint()
 
 
 @pytest.fixture

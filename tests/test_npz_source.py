@@ -155,6 +155,15 @@ def test_an_array_that_claims_more_than_its_file_can_hold_is_refused_before_memo
         npz_source.load(HOPPER, path)
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compression_that_hides_gigabytes_in_a_few_bytes_is_refused(compression, save):
+    path = save(plain(), observations=None)
+    with zipfile.ZipFile(path, "a", compression) as archive:
+        archive.writestr("observations.npy", claiming((12, 11)) + bytes(12 * 11 * 8))
+    with pytest.raises(UserError, match="its observations is compressed in a way that NumPy does not use"):
+        npz_source.load(HOPPER, path)
+
+
 def test_what_is_no_archive_is_refused(tmp_path):
     (tmp_path / "data.npz").write_bytes(b"nothing")
     with pytest.raises(UserError, match="cannot be read"):

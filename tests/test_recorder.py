@@ -1,11 +1,13 @@
 """What a policy did is what Minari reads back, and what a policy learns from."""
 
+import shutil
+
 import minari
 import numpy as np
 import pytest
 
 from gtp_jax import environments
-from gtp_jax.data import minari_source, recorder
+from gtp_jax.data import minari_source, minari_writer, recorder
 from gtp_jax.tasks import get
 
 HOPPER, POINT = get("gym/hopper-medium"), get("pointmaze/umaze")
@@ -53,6 +55,19 @@ def test_a_policy_that_fails_leaves_nothing(store):
     with pytest.raises(ZeroDivisionError):
         recorder.record(HOPPER, lambda obs: 1 / 0, "mine/hopper-v0", 1)
     assert not [path for path in store.iterdir() if path.is_dir()]
+
+
+def test_a_full_disk_leaves_nothing(store, monkeypatch):
+    usage, free = shutil.disk_usage("/"), iter([2**40, 2**40, 2**25])
+    monkeypatch.setattr(minari_writer.shutil, "disk_usage", lambda _: usage._replace(free=next(free)))
+    with pytest.raises(OSError, match="No space left on device"):
+        recorder.record(HOPPER, lean, "mine/hopper-v0", 9)
+    assert not [path for path in store.iterdir() if path.is_dir()]
+
+
+def test_a_name_that_nobody_could_read_is_refused_before_anything_is_played():
+    with pytest.raises(ValueError, match="'mine/hopper' must be a Minari id"):
+        recorder.record(HOPPER, lambda obs: 1 / 0, "mine/hopper", 1)
 
 
 def test_a_name_that_is_taken_is_refused(recorded):

@@ -39,6 +39,13 @@ def test_auto_looks_where_the_makers_package_keeps_its_files(task, variable, fil
         sources.resolve(task, "auto", num_transitions=1, seed=0)
 
 
+def test_nothing_is_downloaded_for_environments_that_are_not_installed(monkeypatch):
+    monkeypatch.setattr(sources.environments.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sources.download, "fetch", lambda *_: pytest.fail("downloaded"))
+    with pytest.raises(UserError, match="pip install ogbench"):
+        sources.resolve(CUBE, "auto", num_transitions=1, seed=0)
+
+
 @pytest.mark.parametrize(
     "change",
     [

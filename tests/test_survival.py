@@ -110,12 +110,13 @@ def test_a_signal_before_training_ends_a_run_without_a_traceback(number, start, 
     assert process.returncode == 128 + number and "Traceback" not in errors
 
 
-def test_a_signal_amid_a_data_set_leaves_nothing_of_it(start, tmp_path):
+@pytest.mark.parametrize("send, number", [(os.kill, signal.SIGTERM), (os.killpg, signal.SIGINT)])
+def test_a_signal_amid_a_data_set_leaves_nothing_of_it_and_no_traceback(send, number, start, tmp_path):
     process = start("make_dataset", "pointmaze/open", "--num_transitions=10000000", MINARI_DATASETS_PATH=str(tmp_path))
     wait_until(process, lambda: list(tmp_path.glob(".gtp_jax-*/new/data/*")))
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGTERM and not list(tmp_path.iterdir())
+    send(process.pid, number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 128 + number and not list(tmp_path.iterdir()) and "Traceback" not in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,6 +1,7 @@
 """Workers make episodes in order, exactly as many transitions as asked for, and what goes wrong in one is heard."""
 
 import contextlib
+import signal
 from typing import NamedTuple
 
 import pytest
@@ -26,6 +27,13 @@ class Maker:
         pass
 
 
+class Deaf(Maker):
+    """Whose first episode says whether it hears Ctrl-C: its length is 1 if not, or else 2."""
+
+    def __call__(self, index):
+        return Episode(index, 1 if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()) else 2)
+
+
 def broken():
     raise ValueError("no simulator here")
 
@@ -45,6 +53,10 @@ def test_episodes_come_in_order_and_the_last_is_cut(num_workers):
 def test_what_is_wrong_with_a_maker_is_what_the_caller_hears(num_workers):
     with pytest.raises(ValueError, match="no simulator here"):
         made(1, num_workers, broken)
+
+
+def test_workers_do_not_hear_what_a_terminal_sends_to_all():
+    assert made(2, 2, Deaf) == [(0, 1), (1, 1)]
 
 
 @pytest.mark.parametrize("num_transitions, num_workers", [(0, 1), (-5, 1), (10, 0)])

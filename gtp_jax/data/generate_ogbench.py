@@ -10,13 +10,12 @@ import contextlib
 import functools
 import os
 import pathlib
-import tempfile
 from typing import NamedTuple
 
 import numpy as np
 
 from gtp_jax import environments
-from gtp_jax.data import npz_source, workers
+from gtp_jax.data import npz_source, scratch, workers
 from gtp_jax.errors import UserError
 from gtp_jax.tasks import Cell, OGBenchTask
 
@@ -195,10 +194,10 @@ def generate(
     player = functools.partial(Player, task, seed)
     made = workers.episodes(player, final.stem, num_transitions, num_workers=num_workers, progress=progress)
     note = f"by gtp_jax: {num_transitions} transitions of {task.data_env_id}, seed {seed}; not OGBench's data"
-    with tempfile.TemporaryDirectory(prefix=".gtp_jax-", dir=final.parent) as scratch:
+    with scratch.folder(final.parent) as place:
         with contextlib.closing(made):
             episodes = [episode.columns for episode in made]
         columns = {name: np.concatenate([columns[name] for columns in episodes]) for name in episodes[0]}
-        np.savez_compressed(pathlib.Path(scratch) / "new.npz", **columns, generated=np.array(note))
-        os.replace(pathlib.Path(scratch) / "new.npz", final)
+        np.savez_compressed(place / "new.npz", **columns, generated=np.array(note))
+        os.replace(place / "new.npz", final)
     return final

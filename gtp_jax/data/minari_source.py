@@ -17,6 +17,7 @@ from gtp_jax.trust import refuse_links
 HUB_TIMEOUT = 5.0  # seconds until the hub counts as out of reach
 HUB_REPOSITORY = "farama-minari/D4RL"
 ID = re.compile(r"[\w-]+(/[\w-]+)*-v\d+")
+_METADATA, _ARRAYS = "metadata.json", "main_data.hdf5"
 
 
 def hub_problem() -> str | None:
@@ -31,26 +32,35 @@ def hub_problem() -> str | None:
 
 
 def is_local(dataset_id: str) -> bool:
+    """Whether the local store has it whole: where a download is on its way, or was broken off, a file is missing."""
     try:
-        return (get_dataset_path(dataset_id) / "data").is_dir()
+        data = get_dataset_path(dataset_id) / "data"
+        return (data / _METADATA).is_file() and (data / _ARRAYS).is_file()
     except OSError as error:  # Minari makes the store's folder
         raise UserError(f"the Minari store cannot be used ({error}); MINARI_DATASETS_PATH can name another") from error
 
 
 def download(dataset_id: str) -> None:
-    """Brings a data set into the local store, whole or not at all."""
+    """Brings a data set into the local store, whole or not at all.
+
+    Raises:
+        UserError: it cannot be had, or something else is in its place.
+    """
+    path = get_dataset_path(dataset_id)
+    if any(each.is_file() and each.name != _METADATA for each in path.rglob("*")):
+        raise UserError(
+            f"{path} is not a whole data set in HDF5, the only format that is read; move it away and run again"
+        )
     if problem := hub_problem():
         raise UserError(
             f"data set {dataset_id} is not in the local Minari store and its hub cannot be reached ({problem}); "
             "connect to the internet, copy it into the store, or use --config.dataset=generated"
         )
-    path = get_dataset_path(dataset_id)
-    existed = path.exists()
+    shutil.rmtree(path, ignore_errors=True)  # what a killed download left, as Minari takes a folder for the data set
     try:
         minari.download_dataset(dataset_id)
     except BaseException as error:
-        if not existed:
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
         if isinstance(error, Exception):
             raise UserError(f"data set {dataset_id} cannot be downloaded: {error}".splitlines()[0]) from error
         raise
@@ -68,8 +78,8 @@ def load(task: MazeTask | ReturnTask, dataset_id: str) -> transitions.Transition
     path = get_dataset_path(dataset_id)
     try:
         refuse_links(path)
-        metadata = json.loads((path / "data" / "metadata.json").read_text())
-        with h5py.File(path / "data" / "main_data.hdf5") as file:
+        metadata = json.loads((path / "data" / _METADATA).read_text())
+        with h5py.File(path / "data" / _ARRAYS) as file:
             if metadata["total_episodes"] != len(file):
                 raise UserError(f"its metadata and its file, which has {len(file)} episodes, differ; it is damaged")
             reader = hdf5.Reader(file, task.name)
@@ -80,7 +90,7 @@ def load(task: MazeTask | ReturnTask, dataset_id: str) -> transitions.Transition
         raise UserError(f"data set {dataset_id}: {error}") from error
     except Exception as error:  # on damaged files h5py raises nearly everything there is
         problem = f"{type(error).__name__}: {error}".replace("\n", " ")
-        raise UserError(f"data set {dataset_id} cannot be read ({problem}); delete {path} and run again") from error
+        raise UserError(f"data set {dataset_id} cannot be read ({problem}); move {path} away and run again") from error
 
 
 def _walks(task: MazeTask, reader: hdf5.Reader):

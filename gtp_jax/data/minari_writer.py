@@ -1,12 +1,16 @@
 """Writes Minari data sets with Minari's own writer, whole or not at all."""
 
+import errno
 import os
 import pathlib
 import shutil
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import gymnasium
+
+from gtp_jax.data import scratch
+
+_ROOM = 2**26  # bytes
 
 
 def write(name: str, env: gymnasium.Env, episodes: Iterable, metadata: Mapping, *, overwrite: bool = False) -> None:
@@ -22,7 +26,7 @@ def write(name: str, env: gymnasium.Env, episodes: Iterable, metadata: Mapping, 
 
     Raises:
         FileExistsError: there is such a data set already.
-        OSError: the store cannot be written.
+        OSError: the store cannot be written, or has less than 64 MiB left.
     """
     import minari  # here, as the generator's workers have no use for it
     from minari.dataset.minari_storage import MinariStorage
@@ -30,26 +34,30 @@ def write(name: str, env: gymnasium.Env, episodes: Iterable, metadata: Mapping, 
 
     final = pathlib.Path(get_dataset_path(name))
     if final.exists() and not overwrite:
-        raise FileExistsError(f"data set {name} exists already at {final}")
-    # Minari looks at no hidden folder, and a rename within one file system is atomic.
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix=".gtp_jax-", dir=get_dataset_path()))
-    try:
-        (scratch / "new").mkdir()
+        raise FileExistsError(f"{final} exists already; move it away")
+    with scratch.folder(get_dataset_path()) as place:  # Minari looks at no hidden folder
+        (place / "new").mkdir()
         storage = MinariStorage.new(
-            scratch / "new" / "data",
+            place / "new" / "data",
             observation_space=env.observation_space,
             action_space=env.action_space,
             env_spec=env.spec,
         )
         storage.update_metadata({"dataset_id": name, "minari_version": minari.__version__, **metadata})
-        storage.update_episodes(episodes)
+        storage.update_episodes(_with_room(episodes, place))
         final.parent.mkdir(parents=True, exist_ok=True)
         if overwrite and final.exists():
-            os.rename(final, scratch / "old")
+            os.rename(final, place / "old")
         try:
-            os.rename(scratch / "new", final)
+            os.rename(place / "new", final)
         except OSError:
             if not final.exists():  # or else somebody made the same data set
                 raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _with_room(episodes: Iterable, place: pathlib.Path) -> Iterator:
+    """The same, as long as there is room for more: on a full disk HDF5 crashes, and the process with it."""
+    for episode in episodes:
+        if shutil.disk_usage(place).free < _ROOM:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+        yield episode

@@ -111,7 +111,8 @@ def read(
 ) -> dict[str, np.ndarray]:
     """The arrays of a file, which may come from a stranger: by name, of N rows of a shape.
 
-    What NumPy would have to unpickle is refused, and nothing is unpacked before its size is known to be right.
+    What NumPy would have to unpickle is refused, nothing is unpacked before its size is known to be right, and of other
+    compression than NumPy's not even the header, as of those a few bytes unpack to gigabytes at once.
 
     Raises:
         UserError: one is missing, of another shape, kind or length, or claims to be larger than its file.
@@ -123,6 +124,8 @@ def read(
                 if name in required:
                     raise UserError(f"it has no {name}")
                 continue
+            if archive.getinfo(f"{name}.npy").compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise UserError(f"its {name} is compressed in a way that NumPy does not use; save it by numpy.savez")
             with archive.open(f"{name}.npy") as file:
                 version = np.lib.format.read_magic(file)
                 header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}

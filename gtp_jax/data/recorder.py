@@ -10,7 +10,7 @@ import numpy as np
 from minari.data_collector import EpisodeBuffer
 
 from gtp_jax import environments
-from gtp_jax.data import minari_writer
+from gtp_jax.data import minari_source, minari_writer
 from gtp_jax.tasks import MazeTask, ReturnTask
 
 
@@ -36,9 +36,12 @@ def record(
         metadata: what Minari keeps besides, such as author and algorithm_name.
 
     Raises:
+        ValueError: nobody could read a data set of that name.
         FileExistsError: there is such a data set already.
         OSError: the store cannot be written.
     """
+    if not minari_source.ID.fullmatch(name):
+        raise ValueError(f"name = {name!r} must be a Minari id, as mine/hopper-v0 is")
     with contextlib.closing(environments.make_bare(task)) as env:
         episodes = _episodes(task, act, num_episodes, min(num_envs, num_episodes), seed)
         minari_writer.write(name, env, episodes, {"algorithm_name": "a policy", **(metadata or {})})

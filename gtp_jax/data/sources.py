@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gtp_jax import environments
 from gtp_jax.data import (
     d4rl_source,
     download,
@@ -92,6 +93,7 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
     if dataset == "generated":
         raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
     if dataset == "auto" and isinstance(task, OGBenchTask):
+        environments.register_ogbench()  # or nothing could be done with the file
         return _fetched(task, f"{npz_source.OGBENCH_URL}/{task.dataset}.npz", npz_source.ogbench_folder())
     if dataset == "auto" and task.minari_id is None:
         return _fetched(task, f"{d4rl_source.URL}/{task.d4rl_file}", d4rl_source.folder())
@@ -182,8 +184,7 @@ def _walks(task: MazeTask, num_transitions: int, seed: int, say: Callable) -> Da
     stand_in = generated_id(task, num_transitions, seed)
 
     def make():
-        original = task.minari_id or task.d4rl_file
-        say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {original}")
+        say(f"{task.name}: generating {num_transitions} transitions as a stand-in for {task.original}")
         generate_mazes.generate(task, num_transitions, seed)
 
     with _making(stand_in, "the Minari store"):

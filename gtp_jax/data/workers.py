@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import contextlib
 import itertools
+import signal
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -69,7 +70,8 @@ def _endless(make_maker, num_workers):
     pending = collections.deque()
     try:
         for index in itertools.count():
-            with children.hidden_main():  # processes start on demand, when work is submitted
+            # Processes start on demand, when work is submitted; by SIGTERM the executor ends them if one has died.
+            with children.starting(signal.SIGINT):
                 pending.append(executor.submit(_make, index))
             if len(pending) > _AHEAD * num_workers:
                 yield pending.popleft().result()

@@ -53,6 +53,11 @@ class MazeTask:
     goal_noise: tuple[float, ...] = ()
 
     @property
+    def original(self) -> str:
+        """What generated data stand in for."""
+        return self.minari_id or self.d4rl_file
+
+    @property
     def is_ant(self) -> bool:
         return self.env_id.startswith("AntMaze")
 
