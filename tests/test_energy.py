@@ -102,6 +102,11 @@ def test_held_out_data_that_are_refused_are_not_made(monkeypatch):
         cloning.held_out("ogbench/cube-single-play", "generated", 1, [{"id": trained}])
 
 
+def test_held_out_data_cannot_be_made_where_there_is_no_generator():
+    with pytest.raises(UserError, match="there is no generator for gym/hopper-medium"):
+        cloning.held_out("gym/hopper-medium", "generated", 1, [{"id": "hopper_medium-v2.hdf5"}])
+
+
 def test_held_out_data_are_taken_beside_a_run_with_the_same_of_another_seed():
     found = cloning.held_out("multigoal", "generated", 1, [{"id": "gtp_jax/multigoal-100000-seed0-v1"}])
     assert found.id == "gtp_jax/multigoal-50000-seed1-v1"

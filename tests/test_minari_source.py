@@ -240,8 +240,20 @@ def test_what_a_killed_download_has_left_is_downloaded_again(left, with_hub, sto
 def test_what_is_no_download_is_neither_read_nor_removed(with_hub, store):
     (mine := store / POINT.minari_id / "data" / "0" / "observations.arrow").parent.mkdir(parents=True)
     mine.touch()
-    assert "is not a whole data set in HDF5, the only format that is read; move it away" in with_hub("auto")
+    assert "only whole data sets in HDF5 are read; move it away and run again" in with_hub("auto")
     assert mine.exists()
+
+
+def test_what_somebody_else_has_downloaded_meanwhile_stays(store, monkeypatch):
+    def broken_off(_):
+        collect(POINT)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(minari_source, "hub_problem", lambda: None)
+    monkeypatch.setattr(minari_source.minari, "download_dataset", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        minari_source.download(POINT.minari_id)
+    assert minari_source.is_local(POINT.minari_id)
 
 
 def test_what_the_hub_does_not_have_is_refused_and_what_is_in_the_store_stays(with_hub, store):
@@ -292,11 +304,13 @@ def test_metadata_with_another_number_of_episodes_are_refused(store):
     assert "its metadata and its file, which has 2 episodes, differ" in complaint()
 
 
-@pytest.mark.parametrize("name", ["metadata.json", "main_data.hdf5"])
-def test_a_missing_file_is_refused(name, store):
+def test_without_its_metadata_a_data_set_is_refused_and_left_alone(store):
     collect(POINT)
-    (folder(store, POINT) / name).unlink()
-    assert "move" in complaint() and "away and run again" in complaint()
+    (folder(store, POINT) / "metadata.json").unlink()
+    for asked in ("auto", POINT.minari_id):
+        with pytest.raises(UserError, match="lacks data/metadata.json or data/main_data.hdf5, .*; move it away"):
+            resolve(POINT, asked)
+    assert (folder(store, POINT) / "main_data.hdf5").exists()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import types
 
 import pytest
 from small_run import DATA, read
@@ -107,6 +108,13 @@ def test_published_scores_stand_beside_d4rls_own_ant_and_minaris():
         == published.scores("antmaze/large-play")
         == {"GTP": 53.5, "GTP-BC": 34.4}
     )
+
+
+@pytest.mark.parametrize("source, differs", [("d4rl-hdf5", False), ("minari-local", True), ("generated", True)])
+def test_scores_compare_with_the_published_ones_on_d4rls_own_files_alone(source, differs):
+    run = types.SimpleNamespace(finished=True, members=[{"dataset": {"source": source}}])
+    said = report.describe_scores({"Scores": [["K", report.PUBLISHED], ["5", "GTP 53.5"]]}, [run])
+    assert ("do not compare" in "".join(said)) == differs
 
 
 def test_every_picture_is_in_the_page_and_a_file_too(folder, page):

@@ -40,30 +40,42 @@ def is_local(dataset_id: str) -> bool:
         raise UserError(f"the Minari store cannot be used ({error}); MINARI_DATASETS_PATH can name another") from error
 
 
+def refuse_remains(dataset_id: str) -> None:
+    """Raises UserError if in the place of a data set that is not local there is more than a killed download leaves."""
+    path = get_dataset_path(dataset_id)
+    if any(each.is_file() and each.name != _METADATA for each in path.rglob("*")):
+        raise UserError(
+            f"{path} lacks data/{_METADATA} or data/{_ARRAYS}, and only whole data sets in HDF5 are read; "
+            "move it away and run again"
+        )
+
+
 def download(dataset_id: str) -> None:
     """Brings a data set into the local store, whole or not at all.
 
     Raises:
         UserError: it cannot be had, or something else is in its place.
     """
-    path = get_dataset_path(dataset_id)
-    if any(each.is_file() and each.name != _METADATA for each in path.rglob("*")):
-        raise UserError(
-            f"{path} is not a whole data set in HDF5, the only format that is read; move it away and run again"
-        )
+    refuse_remains(dataset_id)
     if problem := hub_problem():
         raise UserError(
             f"data set {dataset_id} is not in the local Minari store and its hub cannot be reached ({problem}); "
             "connect to the internet, copy it into the store, or use --config.dataset=generated"
         )
-    shutil.rmtree(path, ignore_errors=True)  # what a killed download left, as Minari takes a folder for the data set
+    _clear(dataset_id)  # as Minari takes the folder that a killed download left for the data set
     try:
         minari.download_dataset(dataset_id)
     except BaseException as error:
-        shutil.rmtree(path, ignore_errors=True)
+        _clear(dataset_id)
         if isinstance(error, Exception):
             raise UserError(f"data set {dataset_id} cannot be downloaded: {error}".splitlines()[0]) from error
         raise
+
+
+def _clear(dataset_id: str) -> None:
+    """Removes what there is of a data set, but not a whole one, which others may have brought meanwhile."""
+    if not is_local(dataset_id):
+        shutil.rmtree(get_dataset_path(dataset_id), ignore_errors=True)
 
 
 def load(task: MazeTask | ReturnTask, dataset_id: str) -> transitions.Transitions:

@@ -46,18 +46,21 @@ def write(name: str, env: gymnasium.Env, episodes: Iterable, metadata: Mapping, 
         storage.update_metadata({"dataset_id": name, "minari_version": minari.__version__, **metadata})
         storage.update_episodes(_with_room(episodes, place))
         final.parent.mkdir(parents=True, exist_ok=True)
+        old = final.with_name(f".{final.name}.old")  # not below `place`, so that it outlives a kill at this moment
         if overwrite and final.exists():
-            os.rename(final, place / "old")
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(final, old)
         try:
             os.rename(place / "new", final)
         except OSError:
             if not final.exists():  # or else somebody made the same data set
                 raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _with_room(episodes: Iterable, place: pathlib.Path) -> Iterator:
     """The same, as long as there is room for more: on a full disk HDF5 crashes, and the process with it."""
     for episode in episodes:
         if shutil.disk_usage(place).free < _ROOM:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place))
+            raise OSError(errno.ENOSPC, "less than 64 MiB are left, and on a full disk HDF5 crashes", str(place))
         yield episode

@@ -88,10 +88,9 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
         # A resumed run asks for the id.
         if dataset in ("generated", generated_id(task, num_transitions, seed)):
             return _walks(task, num_transitions, seed, say)
-    if isinstance(task, OGBenchTask) and dataset == "generated":
-        return _plays(task, num_transitions, seed, say)
     if dataset == "generated":
-        raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
+        generated_id(task, num_transitions, seed)  # refuses what has no generator
+        return _plays(task, num_transitions, seed, say)
     if dataset == "auto" and isinstance(task, OGBenchTask):
         environments.register_ogbench()  # or nothing could be done with the file
         return _fetched(task, f"{npz_source.OGBENCH_URL}/{task.dataset}.npz", npz_source.ogbench_folder())
@@ -106,8 +105,15 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
 
 
 def generated_id(task: Task, num_transitions: int, seed: int) -> str:
-    """`Dataset.id` of what `resolve` makes of "generated", without making it."""
+    """`Dataset.id` of what `resolve` makes of "generated", without making it.
+
+    Raises:
+        UserError: there is no generator for the task, or its package is not installed.
+    """
+    if isinstance(task, ReturnTask):
+        raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
     if isinstance(task, OGBenchTask):
+        generate_ogbench.check(task)
         return generate_ogbench.path(task, num_transitions, seed).name
     return generate_mazes.dataset_id(task, num_transitions, seed)
 
@@ -177,7 +183,10 @@ def _points(task: MultigoalTask, dataset: str, num_transitions: int, seed: int) 
 
 def _out_of_reach(dataset_id: str) -> str | None:
     """Why a Minari data set can be had neither from the local store nor from the hub, or None."""
-    return None if minari_source.is_local(dataset_id) else minari_source.hub_problem()
+    if minari_source.is_local(dataset_id):
+        return None
+    minari_source.refuse_remains(dataset_id)
+    return minari_source.hub_problem()
 
 
 def _walks(task: MazeTask, num_transitions: int, seed: int, say: Callable) -> Dataset:
@@ -193,7 +202,6 @@ def _walks(task: MazeTask, num_transitions: int, seed: int, say: Callable) -> Da
 
 
 def _plays(task: OGBenchTask, num_transitions: int, seed: int, say: Callable) -> Dataset:
-    generate_ogbench.check(task)
     path = generate_ogbench.path(task, num_transitions, seed)
 
     def make():

@@ -22,7 +22,7 @@ def pseudo_huber(prediction: jax.Array, target: jax.Array, *, scale: float = 0.0
     """sqrt(|prediction - target|^2 + scale^2) - scale: (B, D), (B, D) -> (B,).
 
     Song and Dhariwal (2023), arXiv 2310.14189, section 3.3: linear in large errors, so no example dominates. Small ones
-    count by 1/scale; docs/few_step.md has what other scales give.
+    count by 1/scale, which is positive; docs/few_step.md has what other scales give.
     """
     squared = squared_error(prediction, target)
     return squared / (jnp.sqrt(squared + scale**2) + scale)  # the same, without the difference of two near numbers
