@@ -286,7 +286,7 @@ def test_train_refuses_a_truncated_data_file(finished, environment, refusal, tmp
     shutil.copytree(environment["MINARI_DATASETS_PATH"], store)
     os.truncate(store / DATA / "data" / "main_data.hdf5", 50_000)
     message = refusal("train", *SMALL, f"--workdir={tmp_path / 'run'}", MINARI_DATASETS_PATH=str(store))
-    assert f"data set {DATA} cannot be read" in message and f"delete {store / DATA}" in message
+    assert f"data set {DATA} cannot be read" in message and f"move {store / DATA} away" in message
 
 
 @pytest.mark.parametrize("program, part", [("train", "progress/metadata"), ("evaluate", "state/d/*")])

@@ -205,7 +205,7 @@ def run(tmp_path_factory):
 CONFIGS = {
     "nothing but good": ({}, "written to"),
     "a huge network": (agents(hidden_dims=[10**6, 10**6]), "cannot be restored"),
-    "a width that is no number": (agents(hidden_dims=["x"]), "must be whole numbers"),
+    "a width that is no number": (agents(hidden_dims=["x"]), "must be some whole numbers"),
     "a billion candidates": (agents(num_candidates=10**9), "num_candidates = 1000000000 must be at most 1000"),
     "a billion members": ({"num_seeds": 10**9}, "1000000000 members of one program are too many"),
     "a billion combinations": (agents(**dict.fromkeys(NUMBERS[:3], [*range(1, 1001)])), "are too many"),
