@@ -23,6 +23,7 @@ from gtp_jax.cores import available_cores, cpu_info
 from gtp_jax.errors import UserError
 
 MAX_CACHE = 2**30  # bytes of compiled programs; those that were not used for longest go
+LARGEST_SEED = 2**31 - 1  # as of those in `gtp_jax.config`
 
 
 def fail(message: object) -> None:

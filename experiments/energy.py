@@ -27,7 +27,7 @@ from gtp_jax.errors import UserError
 CONFIG = config_flags.DEFINE_config_file("config", None, "Config file that registers the runs' objective.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "3", "5", "10"], "Values of K.")
 DATASET = flags.DEFINE_string("dataset", "generated", "Held-out data, as --config.dataset of experiments.train.")
-SEED = flags.DEFINE_integer("seed", 1, "Of held-out data that are made.", 0, 2**31 - 1)
+SEED = flags.DEFINE_integer("seed", 1, "Of held-out data that are made.", 0, cli.LARGEST_SEED)
 OUT = flags.DEFINE_string("out", None, "File that the table is written to too, as `experiments.tables` takes it.")
 
 

@@ -29,7 +29,7 @@ WORKDIR = flags.DEFINE_string("workdir", None, "The run's working directory.")
 SAMPLING_STEPS = flags.DEFINE_list("sampling_steps", ["1", "2", "5", "10"], "Values of K.")
 EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per member and K.", lower_bound=1)
 SEED = flags.DEFINE_integer(
-    "seed", None, "Of the environments; that of the run's own evaluation if not given.", 0, 2**31 - 1
+    "seed", None, "Of the environments; that of the run's own evaluation if not given.", 0, cli.LARGEST_SEED
 )
 PICTURES = flags.DEFINE_bool(
     "pictures", False, "Draw the paths walked at the last K, or for multigoal those from noise."

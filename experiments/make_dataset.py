@@ -24,7 +24,7 @@ from gtp_jax.errors import UserError
 from gtp_jax.tasks import MazeTask, OGBenchTask, get
 
 _NUM_TRANSITIONS = flags.DEFINE_integer("num_transitions", 200_000, "Transitions in all.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed; the same one makes the same data.", 0, 2**31 - 1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed; the same one makes the same data.", 0, cli.LARGEST_SEED)
 _NOISE = flags.DEFINE_float("noise", None, "Of a walker's actions, to make harder data.", 0.0, 10.0)
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", None, "Processes; one a core if not given.", lower_bound=1)
 _FORCE = flags.DEFINE_bool("force", False, "Make the data set again if it exists.")

@@ -188,9 +188,10 @@ def make_ogbench(task: OGBenchTask, env_id: str | None = None, **settings) -> gy
 
 def _remove(path: str) -> None:
     """Removes a file that this process may have open."""
+    file = os.stat(path)
     for descriptor in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):  # that of the listing is gone
-            if os.path.samestat(os.fstat(descriptor), os.stat(path)):
+            if os.path.samestat(os.fstat(descriptor), file):
                 os.close(descriptor)
     os.unlink(path)
 

@@ -89,7 +89,7 @@ def weights(
 
 
 def write(out: pathlib.Path, exported: bytes, arrays: dict[str, np.ndarray], description: dict) -> None:
-    """Puts a policy's files into a folder, in the place of an older one's once all are on the disk.
+    """Puts a policy's files into a folder, in the place of an older one's once all are written.
 
     Args:
         exported, arrays: of `program` and `weights`.

@@ -6,8 +6,8 @@ from its task's name and its seed, so members that differ in a hyperparameter se
 (but for `num_step_returns`, which says what there is to draw from).
 On CPU its result is the same, bit for bit, whoever else is in the population, as long as that neither changes one
 device into several, nor adds a wider task, nor gives a clone (eta = 0) beside guided members a critic that it does not
-follow: other programs round differently. On accelerators the members share kernels,
-whose rounding may depend on how many there are.
+follow: other programs round differently. On accelerators the members share kernels, whose rounding may depend on how
+many there are.
 """
 
 import dataclasses

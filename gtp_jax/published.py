@@ -30,5 +30,5 @@ GTP_BC = {
 
 def scores(task: str) -> dict[str, float]:
     """Those there are for a task, by system."""
-    task = task.replace("antmaze/d4rl-", "antmaze/")  # of D4RL's files; the other is of Minari's
+    task = task.replace("antmaze/d4rl-", "antmaze/")  # D4RL's own files and ant
     return {name: table[task] for name, table in {"GTP": GTP, "GTP-BC": GTP_BC}.items() if task in table}

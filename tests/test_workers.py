@@ -28,7 +28,7 @@ class Maker:
 
 
 class Deaf(Maker):
-    """Whose first episode says whether it hears Ctrl-C: its length is 1 if not, or else 2."""
+    """Whose episodes say by their length whether it hears Ctrl-C: 1 if not, or else 2."""
 
     def __call__(self, index):
         return Episode(index, 1 if signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()) else 2)

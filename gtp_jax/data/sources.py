@@ -89,7 +89,7 @@ def resolve(task: Task, dataset: str, *, num_transitions: int, seed: int, say: C
         if dataset in ("generated", generated_id(task, num_transitions, seed)):
             return _walks(task, num_transitions, seed, say)
     if dataset == "generated":
-        generated_id(task, num_transitions, seed)  # refuses what has no generator
+        _check_generator(task)
         return _plays(task, num_transitions, seed, say)
     if dataset == "auto" and isinstance(task, OGBenchTask):
         environments.register_ogbench()  # or nothing could be done with the file
@@ -110,12 +110,17 @@ def generated_id(task: Task, num_transitions: int, seed: int) -> str:
     Raises:
         UserError: there is no generator for the task, or its package is not installed.
     """
+    _check_generator(task)
+    if isinstance(task, OGBenchTask):
+        return generate_ogbench.path(task, num_transitions, seed).name
+    return generate_mazes.dataset_id(task, num_transitions, seed)
+
+
+def _check_generator(task: Task) -> None:
     if isinstance(task, ReturnTask):
         raise UserError(f"dataset = 'generated': there is no generator for {task.name}, only recorded data")
     if isinstance(task, OGBenchTask):
         generate_ogbench.check(task)
-        return generate_ogbench.path(task, num_transitions, seed).name
-    return generate_mazes.dataset_id(task, num_transitions, seed)
 
 
 def local(task: Task, record: dict) -> Dataset | None:
